@@ -1,0 +1,74 @@
+# The door to everything: two commands on a fresh machine are `make demo` and `make test`. See `make help`.
+# SPDX-License-Identifier: PostgreSQL
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DEFAULT_GOAL := help
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(shell tools/pick-python)
+endif
+VENV := $(CURDIR)/.venv
+PY := $(VENV)/bin/python
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 8 ? n : 8 )))
+KERNELS = $(MAKE) -s -j$(JOBS) -C kernels PYTHON=$(PY)
+# Servers that the tests run on: the embedded 16 and 18, and Debian's 15 where it is there to be installed into.
+TEST_PG ?= $(shell [ -d /usr/include/postgresql/15/server ] && [ -w /usr/lib/postgresql/15/lib ] && echo 15,)16,18
+
+.PHONY: help preflight venv build install demo test check lint soak bench dist clean
+help:
+	@echo 'make demo            the whole path on real vectors, in an embedded PostgreSQL 18   (DATA=file.npy|file.fvecs)'
+	@echo 'make test            every test                                                   (TEST_PG=15,16,18 PYTEST="-k ...")'
+	@echo 'make build           everything into .venv; then .venv/bin/ruvector up | psql | down (PYTHON=python3.12)'
+	@echo 'make install         the extension into your server                               (PG_CONFIG=/path/to/pg_config)'
+	@echo 'make bench           pgvector and ruvector side by side, curves and a plot         (BENCH="--smoke")'
+	@echo 'make lint            ruff, mypy, shellcheck, layers, exported symbols'
+	@echo 'make soak            long campaigns: kill loops, concurrency, fuzzing'
+	@echo 'make dist            source archive and wheel in dist/'
+	@echo 'make clean           removes build/ and dist/; the environment stays in .venv'
+
+preflight:
+	@tools/preflight "$(PYTHON)"
+venv: preflight
+	@tools/venv "$(PYTHON)" "$(VENV)"
+
+# The engine module first, then the package; pip only when what it recorded has changed.
+INSTALLED = $(VENV)/.installed
+build: venv
+	@$(KERNELS) engine
+	@$(PY) setup.py -q build_ext --inplace
+	@$(MAKE) -s --no-print-directory $(INSTALLED)
+$(INSTALLED): pyproject.toml setup.py sql/ruvector.control $(VENV)/.made-from
+	@$(PY) -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-build-isolation --no-deps -e .
+	@touch $@
+
+install: build
+	@test -n "$(PG_CONFIG)" || { echo 'error: name the server: make install PG_CONFIG=/path/to/pg_config' >&2; exit 2; }
+	@$(KERNELS) install PG_CONFIG="$(PG_CONFIG)"
+
+demo: build
+	@$(VENV)/bin/ruvector demo $(if $(DATA),--data "$(DATA)")
+
+# Fastest first: kernels, engine, then everything that pytest drives (Python, pg_regress, isolation, servers).
+check: build
+	@for d in $(patsubst %/Makefile,%,$(wildcard tests/distance/Makefile tests/engine/Makefile)); do \
+		$(MAKE) -s -j$(JOBS) -C $$d check PYTHON=$(PY) && \
+		$(MAKE) -s -j$(JOBS) -C $$d check PYTHON=$(PY) SANITIZE=address,undefined || exit 1; done
+test: check
+	@echo "servers: $(TEST_PG)"
+	@RUVECTOR_TEST_PG=$(TEST_PG) $(PY) -m pytest -m "not soak" $(PYTEST)
+soak: check
+	@RUVECTOR_TEST_PG=$(TEST_PG) $(PY) -m pytest -m soak --timeout=0 $(PYTEST)
+
+bench: build
+	@$(PY) bench/run.py $(BENCH)
+
+lint: build
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/shellcheck tools/pick-python tools/preflight tools/venv .ci/run
+	@$(PY) -m pytest -q tests/python/test_layers.py tests/python/test_symbols.py
+
+dist: build
+	@$(PY) -m build --no-isolation -o dist .
+
+clean:
+	rm -rf build dist *.egg-info ruvector_fdw/_engine*.so
