@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * builder.cpp: adding vectors: coding them and finding equal ones. builder_finish.cpp makes the segment.
+ */
+#include "engine/builder.h"
+
+using namespace rv;
+
+namespace
+{
+
+constexpr size_t SAMPLE_BYTES = 16u << 20;	/* 10,900 vectors of 384 dims: the mean is then known to 1 % of the spread */
+constexpr uint32_t MAX_NODES = INT32_MAX;	/* a search marks expanded nodes in the highest bit */
+
+uint64_t
+hash_record(const uint8_t *record, size_t size)
+{
+	uint64_t	h = size;
+	size_t		i = 0;
+
+	for (; i + 8 <= size; i += 8)
+		h = (h ^ load<uint64_t>(record + i)) * 0x9fb21c651e98df25u + (h >> 29);
+	for (; i < size; i++)
+		h = (h ^ record[i]) * 0x9fb21c651e98df25u;
+	return mix64(h);
+}
+
+}								/* namespace */
+
+rv_builder::rv_builder(const rv_spec &spec_, const rv_segment *like)
+	: spec(spec_), primary_(rv::primary_spec(spec_)), kind_(record_kind(primary_)), records_(stored_stride(primary_)),
+	  stored_(stored_stride(spec_)), traversal_(traversal_stride(spec_)), linked_(sq8_stride(spec_.dims))
+{
+	model.dims = spec.dims;
+	model.metric = spec.metric;
+	if (kind_ != RecordKind::bits && kind_ != RecordKind::sparse)
+		buffer_.resize(spec.dims);
+	if (like != nullptr)
+	{
+		if (like->spec.metric != spec.metric || like->spec.element != spec.element ||
+			like->spec.quantization != spec.quantization || like->spec.dims != spec.dims)
+			fail(RV_INVALID, "model is of another metric, element, quantization or number of dimensions");
+		model = like->model;
+		trained = true;
+	}
+	else if (!Model::metric_is_rotated(spec.metric, spec.element))
+		trained = true;
+	else
+		model.set_rotation(mix64(spec.seed));
+	if (spec.kind == RV_KIND_IVF)
+		lists_ = std::make_unique<ListBuilder>(spec, model, like);
+}
+
+rv_builder::~rv_builder()
+{
+	if (jobs_ != nullptr)
+		jobs_->cancel();
+	if (thread_.joinable())
+		thread_.join();
+}
+
+uint32_t
+rv_builder::nodes() const
+{
+	return kind_ == RecordKind::sparse ? sparse_.count() : records_.count();
+}
+
+/* The centre is the mean of what waits (cosine: of the normalised vectors). */
+void
+rv_builder::train()
+{
+	const size_t n = waiting_keys_.size();
+	std::vector<double> sum(spec.dims);
+	std::vector<float> mean(spec.dims);
+
+	for (size_t i = 0; i < n; i++)
+	{
+		const float *x = waiting_.data() + i * spec.dims;
+		const double weight = spec.metric == RV_METRIC_COSINE ? 1.0 / norm_f64(x, spec.dims) : 1.0;
+
+		for (uint32_t d = 0; d < spec.dims; d++)
+			sum[d] += x[d] * weight;
+	}
+	for (uint32_t d = 0; d < spec.dims; d++)
+	{
+		const double m = n > 0 ? sum[d] / static_cast<double>(n) : 0;
+
+		mean[d] = std::fabs(m) < FLOAT_SAFE ? static_cast<float>(m) : 0;
+	}
+	model.set_centre(std::move(mean));
+	trained = true;
+}
+
+void
+rv_builder::flush()
+{
+	train();
+	for (size_t i = 0; i < waiting_keys_.size(); i++)
+		code(waiting_.data() + i * spec.dims, waiting_keys_[i]);
+	waiting_ = std::vector<float>();
+	waiting_keys_ = std::vector<uint64_t>();
+}
+
+void
+rv_builder::add(const rv_vector *vector, uint64_t key)
+{
+	if (count() >= MAX_NODES)
+		fail(RV_INVALID, "a segment cannot hold more than %u vectors", MAX_NODES);
+	if (kind_ == RecordKind::sparse)
+	{
+		const std::vector<uint8_t> record = sparse_record(vector, spec.dims);
+
+		if (spec.metric == RV_METRIC_COSINE && !(sparse_view(record.data()).norm > 0))
+			fail(RV_INVALID, "a zero vector has no cosine distance");
+		sparse_.append(record.data(), record.size());
+		append_key(key);
+		return;
+	}
+	if (kind_ == RecordKind::bits)
+	{
+		const std::vector<uint8_t> bits = read_bits(vector, spec.dims);
+		uint8_t    *record = records_.append();
+
+		memset(record, 0, records_.stride());
+		memcpy(record, bits.data(), bits.size());
+		append_key(key);
+		return;
+	}
+	read_dense(vector, spec.element, spec.dims, buffer_.data());
+	if (spec.metric == RV_METRIC_COSINE && !(norm_f64(buffer_.data(), spec.dims) > 0))
+		fail(RV_INVALID, "a zero vector has no cosine distance");
+	if (trained)
+	{
+		code(buffer_.data(), key);
+		return;
+	}
+	waiting_.insert(waiting_.end(), buffer_.begin(), buffer_.end());
+	waiting_keys_.push_back(key);
+	if (waiting_.size() * sizeof(float) >= SAMPLE_BYTES)
+		flush();
+}
+
+/* x: as the caller gave it; may be buffer_. */
+void
+rv_builder::code(const float *x, uint64_t key)
+{
+	const double norm = norm_f64(x, spec.dims);
+
+	if (x != buffer_.data())
+		std::copy(x, x + spec.dims, buffer_.begin());
+	if (kind_ == RecordKind::sq8 && spec.metric == RV_METRIC_COSINE)
+	{
+		for (float &v : buffer_)
+			v = static_cast<float>(v / norm);
+		code_prime(2 * FLOAT_EPSILON, norm, key);
+	}
+	else
+		code_prime(0, norm, key);
+}
+
+/* buffer_: x' of model.h when it is to be rotated, else x; within error of the truth. It is overwritten. */
+void
+rv_builder::code_prime(double error, double norm, uint64_t key)
+{
+	float	   *x = buffer_.data();
+	uint8_t    *record = records_.append();
+
+	switch (kind_)
+	{
+		case RecordKind::f32:
+			encode_f32(x, spec.dims, error, norm, record);
+			break;
+		case RecordKind::f16:
+			encode_f16(x, spec.dims, spec.metric == RV_METRIC_L1, error, norm, record);
+			break;
+		case RecordKind::sq8_l1:
+			encode_sq8_l1(x, spec.dims, error, record);
+			break;
+		default:
+			model.to_code_space(x, x);
+
+			/* As for a query: the rotation and the subtraction. */
+			encode_sq8(x, spec.dims, (model.rotation.error() + 2 * FLOAT_EPSILON) * norm_f64(x, spec.dims) + error, norm, record);
+			break;
+	}
+	append_key(key);
+}
+
+void
+rv_builder::append_key(uint64_t key)
+{
+	key_nodes.push_back(find_or_append());
+	keys.push_back(key);
+}
+
+void
+rv_builder::add_segment(const rv_segment *segment, const uint64_t *tombstones)
+{
+	if (segment->spec.metric != spec.metric || segment->spec.element != spec.element || segment->spec.dims != spec.dims)
+		fail(RV_INVALID, "segment is of another metric, element or number of dimensions");
+	if (!trained && !waiting_keys_.empty())
+		flush();
+	if (!trained)
+	{
+		/* Nothing is known yet: its centre and rotation are as good as any. */
+		model = segment->model;
+		if (spec.quantization != segment->spec.quantization)
+			model.codebooks.clear();
+		trained = true;
+	}
+
+	const bool	verbatim = segment->spec.quantization == spec.quantization && segment->model.equals(model);
+
+	for (uint32_t node = 0; node < segment->nodes(); node++)
+	{
+		uint32_t	first,
+					end;
+
+		segment->slots_of(node, &first, &end);
+		for (uint32_t slot = first; slot < end; slot++)
+		{
+			if (tombstones != nullptr && ((tombstones[slot / 64] >> (slot % 64)) & 1) != 0)
+				continue;
+			if (count() >= MAX_NODES)
+				fail(RV_INVALID, "a segment cannot hold more than %u vectors", MAX_NODES);
+			add_node(segment, node, segment->key(slot), verbatim);
+		}
+	}
+}
+
+void
+rv_builder::add_node(const rv_segment *segment, uint32_t node, uint64_t key, bool verbatim)
+{
+	if (kind_ == RecordKind::sparse)
+	{
+		const SparseView view = stored_sparse(segment->code_offsets.data, segment->codes, node);
+
+		sparse_.append(reinterpret_cast<const uint8_t *>(view.indices) - SPARSE_HEAD, sparse_size(view.count));
+		append_key(key);
+		return;
+	}
+
+	const uint8_t *record = segment->codes.data + static_cast<size_t>(node) * segment->header.code_stride;
+
+	if (kind_ == RecordKind::bits || (verbatim && stored_.stride() == records_.stride() && record_kind(spec) == kind_))
+	{
+		memcpy(records_.append(), record, records_.stride());
+		append_key(key);
+		return;
+	}
+
+	const double norm = record_norm(record, segment->spec);
+	double		error = decode_prime(record, segment->spec, segment->model, buffer_.data());
+
+	if (spec.metric == RV_METRIC_COSINE && kind_ != RecordKind::sq8)
+	{
+		/* Stored as it came: back to its length, its error with it. */
+		for (float &v : buffer_)
+			v = static_cast<float>(v * norm);
+		error = (error + FLOAT_EPSILON) * norm;
+	}
+	code_prime(error, norm, key);
+	if (verbatim && key_nodes.back() == nodes() - 1)
+	{
+		/* The record itself will be taken over; what was made of it only serves to link it. */
+		moved_.resize(nodes(), NO_ID);
+		if (moved_.back() == NO_ID)
+		{
+			moved_.back() = moved_records_;
+			memcpy(stored_.append(), record, stored_.stride());
+			moved_records_++;
+		}
+	}
+}
+
+/* Of the record of a node, for finding equal ones. */
+size_t
+rv_builder::record_of(uint32_t node, const uint8_t **bytes) const
+{
+	if (kind_ == RecordKind::sparse)
+	{
+		*bytes = sparse_.at(node);
+		return sparse_.size(node);
+	}
+	*bytes = records_.at(node);
+	return records_.stride();
+}
+
+void
+rv_builder::grow_table()
+{
+	std::vector<uint64_t> old(table_.empty() ? 1024 : table_.size() * 2);
+
+	old.swap(table_);
+	for (uint64_t entry : old)
+		if (entry != 0)
+		{
+			const uint8_t *record;
+			const size_t size = record_of(static_cast<uint32_t>(entry) - 1, &record);
+			size_t		at = hash_record(record, size) & (table_.size() - 1);
+
+			while (table_[at] != 0)
+				at = (at + 1) & (table_.size() - 1);
+			table_[at] = entry;
+		}
+}
+
+/* The node of the record just appended: itself, or an earlier one whose record is the same. */
+uint32_t
+rv_builder::find_or_append()
+{
+	const uint32_t node = nodes() - 1;
+	const uint8_t *record,
+			   *other;
+	const size_t size = record_of(node, &record);
+
+	if (static_cast<size_t>(node) * 2 + 2 > table_.size())
+		grow_table();
+
+	const uint64_t h = hash_record(record, size);
+	const uint64_t tag = h & 0xffffffff00000000u;
+	size_t		at = h & (table_.size() - 1);
+
+	for (; table_[at] != 0; at = (at + 1) & (table_.size() - 1))
+	{
+		const uint32_t known = static_cast<uint32_t>(table_[at]) - 1;
+
+		if ((table_[at] & 0xffffffff00000000u) == tag && record_of(known, &other) == size && memcmp(other, record, size) == 0)
+		{
+			if (kind_ == RecordKind::sparse)
+				sparse_.drop_last();
+			else
+				records_.drop_last();
+			return known;
+		}
+	}
+	table_[at] = tag | (node + 1);
+	return node;
+}

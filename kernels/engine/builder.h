@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * builder.h: the state of a builder: what was added, and the thread that finishes it.
+ *
+ * Vectors are coded when they are added, so that a builder holds codes and not float32; only the first SAMPLE_BYTES
+ * wait as they came until the centre is known. A record equal to an earlier one becomes one more key of its node.
+ * The builder owns everything; the worker thread only runs between start and the poll that reports an end, and
+ * nothing else touches the builder then.
+ */
+#ifndef RV_BUILDER_H
+#define RV_BUILDER_H
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "engine/format.h"
+#include "engine/ivf.h"
+#include "engine/link_space.h"
+#include "engine/parallel.h"
+#include "engine/records.h"
+#include "engine/scorer.h"
+
+namespace rv
+{
+class GraphBuilder;
+}
+
+struct rv_builder
+{
+	explicit rv_builder(const rv_spec &spec_, const rv_segment *like);
+	~rv_builder();
+
+	void		add(const rv_vector *vector, uint64_t key);
+	void		add_segment(const rv_segment *segment, const uint64_t *tombstones);
+	size_t		peak_bytes() const;
+	void		start(int threads);
+	rv_status	poll(int timeout_ms, rv_progress *progress, rv_error *error);
+
+	rv_spec		spec;
+	rv::Model	model;
+	bool		trained = false;
+	bool		started = false,
+				ended = false;
+	rv::BlobWriter blob;
+	std::vector<uint32_t> key_nodes;	/* node of every key, as added */
+	std::vector<uint64_t> keys;
+
+	uint64_t	count() const { return keys.size() + waiting_keys_.size(); }
+
+private:
+	uint32_t	nodes() const;
+	void		train();
+	void		flush();
+	void		code(const float *x, uint64_t key);
+	void		code_prime(double error, double norm, uint64_t key);
+	void		add_node(const rv_segment *segment, uint32_t node, uint64_t key, bool verbatim);
+	void		append_key(uint64_t key);
+	size_t		record_of(uint32_t node, const uint8_t **bytes) const;
+	uint32_t	find_or_append();
+	void		grow_table();
+
+	bool		stored_apart() const;
+	bool		linked_apart() const;
+	void		for_each_code(const std::function<void(const float *u, double error, uint32_t node)> &body);
+	void		train_codebooks();
+	void		encode_stored();
+	std::unique_ptr<rv::LinkSpace> make_space();
+	void		finish();
+	void		write(rv::SegmentHeader *header, const rv::GraphBuilder *graph);
+	void		write_keys(uint32_t nodes);
+
+	const rv_spec primary_;		/* of records_ */
+	const rv::RecordKind kind_;
+	std::vector<float> waiting_;	/* before the centre is known */
+	std::vector<uint64_t> waiting_keys_;
+	std::vector<float> buffer_;
+	rv::Records records_;		/* one a node, as added */
+	rv::SparseRecords sparse_;	/* instead, for sparse vectors */
+	rv::Records stored_;		/* as written, when that is something else: PQ16, BINARY */
+	std::vector<uint32_t> moved_;	/* until then: where in stored_ the record of a node is that came as it is */
+	uint32_t	moved_records_ = 0;
+	rv::Records traversal_;
+	rv::Records linked_;		/* SQ8, when records_ are something else */
+	std::unique_ptr<rv::ListBuilder> lists_;	/* IVF */
+	std::vector<uint64_t> table_;	/* open addressing: hash in the high half, node + 1 in the low; 0: free */
+
+	std::unique_ptr<rv::Jobs> jobs_;
+	std::thread thread_;
+	std::mutex	mutex_;
+	std::condition_variable done_;
+	bool		finished_ = false;
+	rv_status	status_ = RV_OK;
+	rv_error	error_ = {};
+};
+
+#endif							/* RV_BUILDER_H */

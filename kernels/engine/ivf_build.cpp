@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * ivf_build.cpp: training centroids on a sample of the codes, assigning nodes, coding residuals.
+ */
+#include "engine/ivf.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace rv
+{
+
+namespace
+{
+
+/* pgvector's sample is 50 a list, at least 10,000; past SAMPLE_MAX_BYTES more points do not make better centroids. */
+constexpr uint64_t SAMPLE_PER_LIST = 50;
+constexpr uint64_t SAMPLE_MIN = 10000;
+constexpr uint64_t SAMPLE_MAX_BYTES = 256u << 20;
+constexpr int ITERATIONS = 10;
+constexpr uint32_t CHUNK = 128;	/* nodes a job */
+
+uint32_t
+sample_size(uint64_t nodes, const rv_spec &spec)
+{
+	const uint64_t fits = std::max<uint64_t>(SAMPLE_MAX_BYTES / (spec.dims * sizeof(float)), spec.lists);
+
+	return static_cast<uint32_t>(std::min({nodes, std::max(SAMPLE_PER_LIST * spec.lists, SAMPLE_MIN), fits}));
+}
+
+}								/* namespace */
+
+bool
+has_scan_codes(const rv_spec &spec)
+{
+	return Model::metric_is_rotated(spec.metric, spec.element) && spec.dims >= SCAN_MIN_DIMS &&
+		spec.quantization != RV_QUANTIZATION_BINARY;
+}
+
+ListBuilder::ListBuilder(const rv_spec &spec, const Model &model, const rv_segment *like) : spec_(spec), primary_(primary_spec(spec)), model_(model)
+{
+	centroids_.dims = spec.dims;
+	if (like != nullptr && like->spec.kind == RV_KIND_IVF && like->lists.count > 0)
+	{
+		const float *values = like->lists.centroids;
+
+		centroids_.values.assign(values, values + static_cast<size_t>(like->lists.count) * spec.dims);
+		centroids_.measure();
+		trained_ = true;
+	}
+}
+
+size_t
+ListBuilder::peak_bytes(uint64_t nodes, const rv_spec &spec)
+{
+	const size_t sample = static_cast<size_t>(sample_size(nodes, spec)) * spec.dims * sizeof(float);
+	const size_t scan = has_scan_codes(spec) ?
+		(nodes / RV_FASTSCAN_BLOCK + spec.lists) * scan_block_size(spec.dims) : 0;
+
+	return std::max(sample, scan) + static_cast<size_t>(spec.lists) * spec.dims * 16 + nodes * 12;
+}
+
+/* What a vector is clustered by. */
+void
+ListBuilder::point(const Records &codes, uint32_t node, float *out) const
+{
+	decode_record(codes.at(node), primary_, model_, out);
+	if (spec_.metric != RV_METRIC_IP)
+		return;
+	for (uint32_t i = 0; i < spec_.dims; i++)
+		out[i] += model_.rotated_centre[i];
+
+	const double norm = norm_f64(out, spec_.dims);
+
+	for (uint32_t i = 0; norm > 0 && i < spec_.dims; i++)
+		out[i] = static_cast<float>(out[i] / norm);
+}
+
+void
+ListBuilder::train(const Records &codes, Jobs *jobs)
+{
+	const uint32_t n = sample_size(codes.count(), spec_);
+	const size_t dims = spec_.dims;
+	std::vector<float> sample(n * dims);
+	KMeansOptions options;
+
+	options.lists = std::min(spec_.lists, n);
+	options.dims = spec_.dims;
+	options.spherical = spec_.metric == RV_METRIC_IP;
+	options.seed = mix64(spec_.seed + 1);
+	options.iterations = ITERATIONS;
+	jobs->begin_phase(RV_PHASE_TRAINING, static_cast<uint64_t>(n) * ITERATIONS);
+	jobs->for_each((n + CHUNK - 1) / CHUNK, [&](int, uint32_t chunk) {
+		for (uint32_t i = chunk * CHUNK; i < std::min(n, (chunk + 1) * CHUNK); i++)
+			point(codes, static_cast<uint32_t>(static_cast<uint64_t>(i) * codes.count() / n), sample.data() + i * dims);
+	});
+	centroids_ = kmeans(sample.data(), n, options, jobs);
+	trained_ = true;
+}
+
+/* Nodes in the order of their lists, and within a list as they were added. */
+void
+ListBuilder::assign(const Records &codes, Jobs *jobs)
+{
+	const uint32_t nodes = codes.count();
+	std::vector<uint32_t> list(nodes);
+	std::vector<std::vector<float>> points(jobs->threads(), std::vector<float>(spec_.dims));
+
+	jobs->begin_phase(RV_PHASE_ASSIGNING, nodes);
+	jobs->for_each((nodes + CHUNK - 1) / CHUNK, [&](int worker, uint32_t chunk) {
+		const uint32_t end = std::min(nodes, (chunk + 1) * CHUNK);
+
+		for (uint32_t i = chunk * CHUNK; i < end; i++)
+		{
+			point(codes, i, points[worker].data());
+			list[i] = centroids_.nearest(points[worker].data());
+		}
+		jobs->advance(end - chunk * CHUNK);
+	});
+
+	offsets_.assign(centroids_.count() + 1, 0);
+	for (uint32_t l : list)
+		offsets_[l + 1]++;
+	std::partial_sum(offsets_.begin(), offsets_.end(), offsets_.begin());
+	std::vector<uint32_t> next(offsets_.begin(), offsets_.end() - 1);
+
+	order_.resize(nodes);
+	positions_.resize(nodes);
+	for (uint32_t i = 0; i < nodes; i++)
+	{
+		positions_[i] = next[list[i]]++;
+		order_[positions_[i]] = i;
+	}
+}
+
+/* Radii, and under inner product the means. */
+void
+ListBuilder::set_anchors(const Records &codes, Jobs *jobs)
+{
+	const size_t dims = spec_.dims;
+	const bool	own = spec_.metric == RV_METRIC_IP;
+
+	radius_.assign(lists(), 0);
+	if (own)
+		anchors_.assign(centroids_.values.size(), 0);
+	jobs->for_each(lists(), [&](int, uint32_t list) {
+		std::vector<float> u(dims);
+		std::vector<double> sum(own ? dims : 0);
+		const uint32_t begin = offsets_[list];
+		const uint32_t end = offsets_[list + 1];
+		const float *anchor = centroids_.at(list);
+		double		radius = 0;
+
+		if (own)
+		{
+			for (uint32_t i = begin; i < end; i++)
+			{
+				decode_record(codes.at(order_[i]), primary_, model_, u.data());
+				for (size_t d = 0; d < dims; d++)
+					sum[d] += u[d];
+			}
+			for (size_t d = 0; begin < end && d < dims; d++)
+				anchors_[list * dims + d] = static_cast<float>(sum[d] / (end - begin));
+			anchor = anchors_.data() + list * dims;
+		}
+		for (uint32_t i = begin; i < end; i++)
+		{
+			const double error = decode_record(codes.at(order_[i]), primary_, model_, u.data());
+
+			for (size_t d = 0; d < dims; d++)
+				u[d] -= anchor[d];
+			radius = std::max(radius, norm_f64(u.data(), dims) * (1 + 1e-6) + error);
+		}
+		radius_[list] = float_up(radius);
+	});
+}
+
+void
+ListBuilder::run(const Records &codes, Jobs *jobs)
+{
+	if (codes.count() == 0)
+	{
+		offsets_.assign(1, 0);
+		centroids_.values.clear();
+		centroids_.half_squares.clear();
+		return;
+	}
+	if (!trained_)
+		train(codes, jobs);
+	assign(codes, jobs);
+	set_anchors(codes, jobs);
+}
+
+size_t
+ListBuilder::centroids_size() const
+{
+	return (centroids_.values.size() + anchors_.size() + radius_.size()) * sizeof(float);
+}
+
+size_t
+ListBuilder::scan_size() const
+{
+	size_t		blocks = 0;
+
+	if (!has_scan_codes(spec_))
+		return 0;
+	for (uint32_t list = 0; list < lists(); list++)
+		blocks += (offsets_[list + 1] - offsets_[list] + RV_FASTSCAN_BLOCK - 1) / RV_FASTSCAN_BLOCK;
+	return blocks * scan_block_size(spec_.dims);
+}
+
+/* Codes of the nodes from position first on, at most a block of them, all of one list. */
+void
+ListBuilder::encode_block(const Records &codes, uint32_t list, uint32_t first, uint8_t *block, float *scratch) const
+{
+	const uint32_t dims = spec_.dims;
+	const float *anchor = anchors_.empty() ? centroids_.at(list) : anchors_.data() + static_cast<size_t>(list) * dims;
+	uint8_t    *rows = block + 2 * RV_FASTSCAN_BLOCK * sizeof(float);
+	const uint32_t n = std::min<uint32_t>(RV_FASTSCAN_BLOCK, offsets_[list + 1] - first);
+
+	memset(block, 0, scan_block_size(dims));
+	for (uint32_t j = 0; j < n; j++)
+	{
+		double		square = 0,
+					sum = 0,
+					along = 0;	/* <a, s> */
+
+		decode_record(codes.at(order_[first + j]), primary_, model_, scratch);
+		for (uint32_t d = 0; d < dims; d++)
+		{
+			const float r = scratch[d] - anchor[d];
+			const uint8_t sign = !std::signbit(r);
+
+			square += static_cast<double>(r) * r;
+			sum += std::fabs(r);
+			along += sign ? anchor[d] : -anchor[d];
+			rows[d / 4 * 16 + j % 16] |= static_cast<uint8_t>(sign << (d % 4 + (j < 16 ? 0 : 4)));
+		}
+
+		const double f = sum > 0 ? square / sum : 0;
+		const bool	ip = spec_.metric == RV_METRIC_IP;
+		const float base = ip ? 0 : static_cast<float>(square + 2 * f * along);
+		const float slope = static_cast<float>(ip ? f : 2 * f);
+
+		memcpy(block + j * sizeof(float), &base, sizeof(float));
+		memcpy(block + (RV_FASTSCAN_BLOCK + j) * sizeof(float), &slope, sizeof(float));
+	}
+}
+
+void
+ListBuilder::write(const Records &codes, Jobs *jobs, uint8_t *centroids, uint8_t *offsets, uint8_t *scan) const
+{
+	auto		append = [&](const std::vector<float> &values) {
+		if (!values.empty())
+			memcpy(centroids, values.data(), values.size() * sizeof(float));
+		centroids += values.size() * sizeof(float);
+	};
+
+	append(centroids_.values);
+	append(anchors_);
+	append(radius_);
+	memcpy(offsets, offsets_.data(), offsets_size());
+	if (!has_scan_codes(spec_))
+		return;
+
+	std::vector<uint8_t *> at(lists());
+	const size_t size = scan_block_size(spec_.dims);
+
+	for (uint32_t list = 0; list < lists(); list++)
+	{
+		at[list] = scan;
+		scan += (offsets_[list + 1] - offsets_[list] + RV_FASTSCAN_BLOCK - 1) / RV_FASTSCAN_BLOCK * size;
+	}
+	jobs->begin_phase(RV_PHASE_ENCODING, codes.count());
+	jobs->for_each(lists(), [&](int, uint32_t list) {
+		std::vector<float> scratch(spec_.dims);
+		uint8_t    *block = at[list];
+
+		for (uint32_t first = offsets_[list]; first < offsets_[list + 1]; first += RV_FASTSCAN_BLOCK, block += size)
+			encode_block(codes, list, first, block, scratch.data());
+		jobs->advance(offsets_[list + 1] - offsets_[list]);
+	});
+}
+
+}								/* namespace rv */

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * record.cpp: coding and decoding of one dense vector as 8-bit and 1-bit codes.
+ */
+#include "engine/record.h"
+
+namespace rv
+{
+
+uint32_t
+stored_stride(const rv_spec &spec)
+{
+	const uint32_t head = sizeof(CodeHead);
+
+	if (spec.element == RV_ELEMENT_SPARSE)
+		return 0;
+	if (spec.element == RV_ELEMENT_BIT)
+		return static_cast<uint32_t>(round_up((spec.dims + 7) / 8, 8));
+	switch (spec.quantization)
+	{
+		case RV_QUANTIZATION_SQ8:
+			return sq8_stride(spec.dims);
+		case RV_QUANTIZATION_PQ16:
+			return head + static_cast<uint32_t>(round_up((spec.dims + PQ_SUB_DIMS - 1) / PQ_SUB_DIMS, 16));
+		case RV_QUANTIZATION_BINARY:
+			return bits_stride(spec.dims);
+		case RV_QUANTIZATION_F16:
+			return head + static_cast<uint32_t>(round_up(spec.dims * 2, 16));
+		case RV_QUANTIZATION_NONE:
+			if (spec.element == RV_ELEMENT_F16)
+				return head + static_cast<uint32_t>(round_up(spec.dims * 2, 16));
+			return head + static_cast<uint32_t>(round_up(spec.dims * 4, 16));
+	}
+	return 0;
+}
+
+uint32_t
+traversal_stride(const rv_spec &spec)
+{
+	if (!Model::metric_is_rotated(spec.metric, spec.element) || spec.dims < TRAVERSAL_MIN_DIMS ||
+		spec.quantization == RV_QUANTIZATION_BINARY || spec.kind == RV_KIND_IVF)
+		return 0;
+	return bits_stride(spec.dims);
+}
+
+/* Rotation, subtraction and division by the norm: see DenseQuery. */
+double
+orthogonal_slack(uint32_t dims, double norm)
+{
+	return (Rotation::error_at(dims) + 4 * FLOAT_EPSILON) * norm + 4 * FLOAT_EPSILON;
+}
+
+double
+norm_f64(const float *x, size_t n)
+{
+	double		sum[4] = {0, 0, 0, 0};
+	size_t		i = 0;
+
+	for (; i + 4 <= n; i += 4)
+		for (size_t lane = 0; lane < 4; lane++)
+			sum[lane] += static_cast<double>(x[i + lane]) * x[i + lane];
+	for (; i < n; i++)
+		sum[0] += static_cast<double>(x[i]) * x[i];
+	return std::sqrt((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+namespace
+{
+
+float
+largest_magnitude(const float *x, uint32_t n)
+{
+	float		largest = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		float		a = std::fabs(x[i]);
+
+		if (!(a <= largest))	/* also NaN */
+			largest = a;
+	}
+	return largest;
+}
+
+/* round(x * inverse), within [-127, 127] since |x| * inverse <= 127 up to rounding */
+void
+round_codes(const float *x, uint32_t n, float centre, float inverse, int8_t *codes)
+{
+	for (uint32_t i = 0; i < n; i++)
+	{
+		float		v = (x[i] - centre) * inverse;
+
+		v = v > 127.0f ? 127.0f : v < -127.0f ? -127.0f : v;
+		codes[i] = static_cast<int8_t>(v + (v < 0 ? -0.5f : 0.5f));
+	}
+}
+
+}								/* namespace */
+
+void
+encode_sq8(const float *u, uint32_t dims, double slack, double norm, uint8_t *record)
+{
+	CodeHead	head;
+	int8_t	   *codes = reinterpret_cast<int8_t *>(record + sizeof(head));
+	const float largest = largest_magnitude(u, dims);
+
+	memset(record, 0, sq8_stride(dims));
+	memset(&head, 0, sizeof(head));
+	head.norm = float_up(norm);
+	if (!(largest < FLOAT_SAFE))
+		head.error = INF;
+	else if (largest < 1e-30f)
+		head.error = float_up(norm_f64(u, dims) * (1 + 1e-12) + slack);
+	else
+	{
+		double		dot = 0,
+					error2 = 0;
+
+		round_codes(u, dims, 0, 127.0f / largest, codes);
+		head.square = rv_kernels()->dot_i8(codes, codes, dims);
+		for (uint32_t i = 0; i < dims; i++)
+			dot += static_cast<double>(u[i]) * codes[i];
+		head.scale = static_cast<float>(dot / head.square);	/* least squares: the error is orthogonal to the code */
+		for (uint32_t i = 0; i < dims; i++)
+		{
+			double		d = u[i] - static_cast<double>(head.scale) * codes[i];
+
+			error2 += d * d;
+		}
+		head.error = float_up(std::sqrt(error2) * (1 + 1e-11) + slack);
+		if (slack > orthogonal_slack(dims, norm_f64(u, dims)))
+			head.error = -head.error;
+	}
+	memcpy(record, &head, sizeof(head));
+}
+
+void
+encode_sq8_l1(const float *x, uint32_t dims, double error, uint8_t *record)
+{
+	CodeHead	head;
+	int8_t	   *codes = reinterpret_cast<int8_t *>(record + sizeof(head));
+	float		low = dims > 0 ? x[0] : 0,
+				high = low;
+
+	memset(record, 0, sq8_stride(dims));
+	memset(&head, 0, sizeof(head));
+	for (uint32_t i = 1; i < dims; i++)
+	{
+		low = x[i] < low ? x[i] : low;
+		high = x[i] > high ? x[i] : high;
+	}
+	if (!(std::fabs(low) < FLOAT_SAFE && std::fabs(high) < FLOAT_SAFE))
+		head.error = INF;
+	else
+	{
+		head.offset = static_cast<float>((static_cast<double>(low) + high) / 2);
+		head.scale = static_cast<float>((static_cast<double>(high) - low) / 254);
+		if (head.scale > 1e-35f)
+			round_codes(x, dims, head.offset, 1.0f / head.scale, codes);
+		else
+			head.scale = 0;
+		for (uint32_t i = 0; i < dims; i++)
+			error += std::fabs(x[i] - (static_cast<double>(head.scale) * codes[i] + head.offset));
+		head.error = float_up(error * (1 + 1e-11));
+	}
+	memcpy(record, &head, sizeof(head));
+}
+
+void
+encode_bits(const float *u, uint32_t dims, double slack, uint8_t *record)
+{
+	BitsHead	head;
+	const uint32_t words = bit_words(dims);
+	double		sum = 0,
+				square = 0;
+
+	memset(&head, 0, sizeof(head));
+	memset(record, 0, bits_stride(dims));
+	if (!(largest_magnitude(u, dims) < FLOAT_SAFE))
+	{
+		head.error = INF;
+		memcpy(record, &head, sizeof(head));
+		return;
+	}
+	for (uint32_t w = 0; w < words; w++)
+	{
+		const uint32_t end = dims - w * 64 < 64 ? dims - w * 64 : 64;
+		uint64_t	bits = 0;
+
+		for (uint32_t i = 0; i < end; i++)
+		{
+			const float v = u[w * 64 + i];
+
+			bits |= static_cast<uint64_t>(v >= 0) << i;
+			sum += std::fabs(v);
+			square += static_cast<double>(v) * v;
+		}
+		memcpy(record + sizeof(head) + w * 8, &bits, 8);
+		head.ones = static_cast<uint16_t>(head.ones + __builtin_popcountll(bits));
+	}
+
+	const double steps = square > 0 ? std::ceil(slack / std::sqrt(square) * 32000 * (1 + 1e-6)) : 0;
+
+	/* Where float32 cannot hold the factors, the decoded vector is zero. */
+	if (square > FLOAT_SAFE || steps > UINT16_MAX)
+		head.error = INF;
+	else if (square < 1e-30)
+		head.error = float_up(std::sqrt(square) * (1 + 1e-11) + slack);
+	else
+	{
+		const double rest = square - sum * sum / dims;
+
+		/* Sums of dims doubles: relative error below dims * 2^-53, times square in the difference. */
+		head.error = float_up(std::sqrt((rest > 0 ? rest : 0) + square * 4e-12));
+		head.square = static_cast<float>(square);
+		head.factor = static_cast<float>(square / sum);
+		head.slack_steps = static_cast<uint16_t>(steps);
+	}
+	memcpy(record, &head, sizeof(head));
+}
+
+void
+decode_sq8(const uint8_t *record, uint32_t dims, float *u)
+{
+	const CodeHead head = load<CodeHead>(record);
+	const int8_t *codes = reinterpret_cast<const int8_t *>(record + sizeof(head));
+
+	for (uint32_t i = 0; i < dims; i++)
+		u[i] = head.scale * codes[i];
+}
+
+void
+decode_sq8_l1(const uint8_t *record, uint32_t dims, float *x)
+{
+	const CodeHead head = load<CodeHead>(record);
+	const int8_t *codes = reinterpret_cast<const int8_t *>(record + sizeof(head));
+
+	for (uint32_t i = 0; i < dims; i++)
+		x[i] = head.scale * codes[i] + head.offset;
+}
+
+void
+decode_bits(const uint8_t *record, uint32_t dims, float *u)
+{
+	const BitsHead head = load<BitsHead>(record);
+	const float alpha = head.factor > 0 ? head.square / (head.factor * static_cast<float>(dims)) : 0;
+
+	for (uint32_t i = 0; i < dims; i++)
+		u[i] = ((record[sizeof(head) + i / 8] >> (i % 8)) & 1) != 0 ? alpha : -alpha;
+}
+
+}								/* namespace rv */

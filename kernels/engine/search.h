@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * search.h: the state of a search between calls.
+ *
+ * Everything of a size that depends on the data lives in the scratch, which a caller may keep from one search to the
+ * next. A search that is interrupted stays as it was before the step that it was about to take.
+ */
+#ifndef RV_SEARCH_H
+#define RV_SEARCH_H
+
+#include "engine/ivf.h"
+#include "engine/scorer.h"
+
+namespace rv
+{
+
+constexpr uint32_t EXPANDED = 1u << 31;
+
+struct Entry
+{
+	float		key;
+	uint32_t	node;			/* | EXPANDED */
+};
+
+/* A node of a batch: hit.slot is the next of its keys to be handed out. */
+struct Found
+{
+	rv_hit		hit;
+	uint32_t	end;
+};
+
+inline bool
+nearer(const Entry &a, const Entry &b)
+{
+	return a.key != b.key ? a.key < b.key : (a.node & ~EXPANDED) < (b.node & ~EXPANDED);
+}
+
+}								/* namespace rv */
+
+struct rv_scratch
+{
+	std::vector<uint8_t> seen;	/* by node, == stamp: seen in this search */
+	uint8_t		stamp = 0;
+	std::vector<rv::Entry> beam;	/* sorted by key */
+	std::vector<rv::Entry> outside;	/* seen, not expanded, and not in the beam */
+	std::vector<rv::Entry> pool;	/* by stored codes; from emitted on: not yet returned */
+	std::vector<rv::Entry> fences;	/* of the probed lists: earlier batches refined what is up to there */
+	std::vector<float> keys;	/* of one list */
+	std::vector<rv::Found> found;	/* the current batch */
+
+	void		begin(uint32_t nodes);
+	size_t		bytes() const;
+};
+
+struct rv_search
+{
+	enum class Mode { graph, lists, flat, range };
+
+	const rv_segment *segment = nullptr;
+	rv_search_options options = {};
+	std::unique_ptr<rv::DenseQuery> query;
+	std::unique_ptr<rv::Scorer> stored,
+				traversal;		/* traversal may be NULL */
+	std::unique_ptr<rv_scratch> own_scratch;
+	rv_scratch *scratch = nullptr;
+	rv_search_stats stats = {};
+	Mode		mode = Mode::flat;
+	double		radius = 0;
+
+	/* graph */
+	bool		entered = false;
+	uint32_t	width = 0;		/* of the beam */
+	size_t		at = 0;			/* no entry of the beam before it is unexpanded */
+	size_t		refined = 0;	/* of the pool, entries before it have keys from the stored codes */
+
+	/* lists; also range over lists */
+	std::unique_ptr<rv::ListScanner> lists;
+	uint32_t	probed = 0,		/* the list to be scanned next, by its rank; range: by its number */
+				group_end = 0;	/* ranks of the lists in use */
+	rv::Entry	ranked_end = {};	/* what is from here on in these lists is left for later batches */
+	bool		ranking_cut = false;	/* there is something left for later ones */
+
+	/* flat and range */
+	uint32_t	next_node = 0;
+
+	/* batches */
+	size_t		emitted = 0;	/* of the pool */
+	size_t		goal = 0;		/* nodes returned at the end of the batch being made */
+	size_t		found_at = 0;	/* of scratch->found: handed out before it */
+	bool		in_batch = false;	/* being made, after an interrupt */
+
+	void		prepare_dense(rv_element element, const rv_vector *vector);
+	rv_status	next(rv_hit *out, uint32_t capacity, uint32_t *count, bool *batch_end);
+
+	bool		interrupted() const { return options.interrupt != nullptr && *options.interrupt != 0; }
+	void		emit_node(uint32_t node);
+	uint32_t	next_live(uint32_t slot, uint32_t end) const;
+	uint32_t	hand_out(rv_hit *out, uint32_t capacity);
+
+	/* Each makes one batch in scratch->found; *more: there may be another. False: interrupted. */
+	bool		graph_batch(bool *more);
+	bool		lists_batch(bool *more);
+	bool		flat_batch(bool *more);
+	bool		range_batch(bool *more);
+
+private:
+	void		enter();
+	bool		expand();
+	void		widen();
+	void		trim_ranking(size_t room);
+	size_t		few_nodes() const;
+	void		scan_list(uint32_t list, const rv::Entry &fence, size_t room);
+	void		refine_ranking();
+	void		emit_best(size_t want);
+	bool		done_ = false;
+};
+
+#endif							/* RV_SEARCH_H */

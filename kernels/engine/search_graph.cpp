@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * search_graph.cpp: best-first search over the flat graph.
+ *
+ * The beam is a sorted array of the nearest nodes seen, by the traversal codes. Its nearest unexpanded node is
+ * expanded until none is left; what falls out of the beam is kept outside, so that a later batch goes on with a wider
+ * beam from exactly there. Expanded nodes are then ordered by their stored codes, all at once: the traversal does not
+ * depend on them, and a batch hides the latency of memory.
+ * Source: Malkov & Yashunin, arXiv 1603.09320, alg. 2; the fixed beam as in Subramanya et al., "DiskANN", 2019.
+ */
+#include "engine/search.h"
+
+#include <algorithm>
+
+using namespace rv;
+
+namespace
+{
+
+/* Beam for `nodes` wanted. 1-bit estimates err, so more must be expanded than are returned: measured in
+ * docs/design/engine.md. */
+uint32_t
+beam_width(size_t nodes, bool estimated)
+{
+	return static_cast<uint32_t>(std::min<size_t>(estimated ? nodes + nodes / 4 + 8 : nodes, INT32_MAX));
+}
+
+inline void
+prefetch_links(const GraphView &graph, Entry entry)
+{
+	const uint32_t *links = graph.level0 + static_cast<size_t>(entry.node & ~EXPANDED) * graph.stride;
+
+	for (uint32_t i = 0; i < graph.stride; i += 16)
+		__builtin_prefetch(links + i);
+}
+
+}								/* namespace */
+
+/* From the entry through the upper levels: the nearest node becomes the beam. */
+void
+rv_search::enter()
+{
+	const GraphView &graph = segment->graph;
+	const Scorer &scorer = traversal != nullptr ? *traversal : *stored;
+	const uint32_t checked_nodes = graph.nodes;
+	uint32_t	position = graph.entry;
+	uint32_t	ids[256];
+	uint32_t	places[256];
+	float		keys[256];
+	Entry		best = {};
+
+	for (size_t l = graph.levels.size(); l-- > 0;)
+	{
+		const GraphLevel &level = graph.levels[l];
+
+		if (position >= level.count || level.node[position] >= checked_nodes)
+			fail(RV_CORRUPT, "section \"upper\" has an invalid node");
+		best.node = level.node[position];
+		scorer.keys(&best.node, 1, &best.key);
+		for (bool moved = true; moved;)
+		{
+			const uint32_t *links = level.links + static_cast<size_t>(position) * graph.m;
+			uint32_t	n = 0;
+
+			moved = false;
+			for (; n < graph.m && links[n] != NO_ID; n++)
+			{
+				places[n] = links[n];
+				if (places[n] >= level.count || level.node[places[n]] >= checked_nodes)
+					fail(RV_CORRUPT, "section \"upper\" has an invalid link");
+				ids[n] = level.node[places[n]];
+				scorer.prefetch(ids[n]);
+			}
+			scorer.keys(ids, n, keys);
+			stats.visited += n;
+			for (uint32_t i = 0; i < n; i++)
+				if (keys[i] < best.key)
+				{
+					best = {keys[i], ids[i]};
+					position = places[i];
+					moved = true;
+				}
+		}
+		position = level.down[position];
+	}
+	if (position >= graph.nodes)
+		fail(RV_CORRUPT, "section \"upper\" has an invalid node");
+	best.node = position;
+	scorer.keys(&best.node, 1, &best.key);
+	stats.visited++;
+	scratch->seen[best.node] = scratch->stamp;
+	scratch->beam.push_back(best);
+	entered = true;
+}
+
+/* Makes room for a wider beam and fills it from outside. */
+void
+rv_search::widen()
+{
+	std::vector<Entry> &beam = scratch->beam;
+	std::vector<Entry> &outside = scratch->outside;
+	const size_t room = width > beam.size() ? width - beam.size() : 0;
+
+	if (outside.size() > room)
+		std::nth_element(outside.begin(), outside.begin() + static_cast<ptrdiff_t>(room), outside.end(), nearer);
+	const size_t taken = std::min(room, outside.size());
+
+	beam.insert(beam.end(), outside.begin(), outside.begin() + static_cast<ptrdiff_t>(taken));
+	outside.erase(outside.begin(), outside.begin() + static_cast<ptrdiff_t>(taken));
+	std::sort(beam.begin(), beam.end(), nearer);
+	at = 0;
+}
+
+bool
+rv_search::expand()
+{
+	const GraphView &graph = segment->graph;
+	const Scorer &scorer = traversal != nullptr ? *traversal : *stored;
+	std::vector<Entry> &beam = scratch->beam;
+	uint8_t    *seen = scratch->seen.data();
+	const uint8_t stamp = scratch->stamp;
+	uint32_t	ids[256];
+	float		keys[256];
+
+	beam.reserve(static_cast<size_t>(width) + 1);
+	for (;;)
+	{
+		while (at < beam.size() && (beam[at].node & EXPANDED) != 0)
+			at++;
+		if (at >= beam.size())
+			return true;
+		if (interrupted())
+			return false;
+
+		const Entry from = beam[at];
+		const uint32_t *links = graph.level0 + static_cast<size_t>(from.node) * graph.stride;
+		uint32_t	n = 0;
+
+		for (uint32_t i = 0; i < graph.stride && links[i] != NO_ID; i++)
+		{
+			const uint32_t id = links[i];
+
+			if (id >= graph.nodes)
+				fail(RV_CORRUPT, "section \"graph\" has an invalid link at node %u", from.node);
+			if (seen[id] != stamp)
+			{
+				seen[id] = stamp;
+				scorer.prefetch(id);
+				ids[n++] = id;
+			}
+		}
+		beam[at].node |= EXPANDED;
+		scratch->pool.push_back(from);
+		stats.hops++;
+		stats.visited += n;
+		if (at + 1 < beam.size())
+			prefetch_links(graph, beam[at + 1]);
+		scorer.keys(ids, n, keys);
+		for (uint32_t i = 0; i < n; i++)
+		{
+			const Entry entry = {keys[i], ids[i]};
+
+			if (beam.size() >= width)
+			{
+				if (!nearer(entry, beam.back()))
+				{
+					scratch->outside.push_back(entry);
+					continue;
+				}
+				if ((beam.back().node & EXPANDED) == 0)
+					scratch->outside.push_back(beam.back());
+				beam.pop_back();
+			}
+			const auto place = std::upper_bound(beam.begin(), beam.end(), entry, nearer);
+
+			at = std::min(at, static_cast<size_t>(place - beam.begin()));
+			if (place == beam.begin() + static_cast<ptrdiff_t>(at))
+				prefetch_links(graph, entry);	/* the next to be expanded, so far */
+			beam.insert(place, entry);
+		}
+	}
+}
+
+bool
+rv_search::graph_batch(bool *more)
+{
+	std::vector<Entry> &pool = scratch->pool;
+
+	*more = false;
+	if (segment->nodes() == 0)
+		return true;
+	if (!in_batch)
+	{
+		goal = goal == 0 ? options.ef : 2 * goal;
+		width = std::max(width, beam_width(goal, traversal != nullptr));
+		if (entered)
+			widen();
+		in_batch = true;
+	}
+	if (!entered)
+		enter();
+
+	if (!expand())
+		return false;
+
+	/* The keys of what was expanded since the last batch become those of the stored codes. */
+	if (traversal != nullptr)
+		for (size_t i = refined; i < pool.size();)
+		{
+			uint32_t	ids[32];
+			float		keys[32];
+			const size_t n = std::min<size_t>(32, pool.size() - i);
+
+			for (size_t j = 0; j < n; j++)
+			{
+				ids[j] = pool[i + j].node;
+				stored->prefetch(ids[j]);
+			}
+			stored->keys(ids, n, keys);
+			for (size_t j = 0; j < n; j++)
+				pool[i + j].key = keys[j];
+			i += n;
+		}
+	stats.refined += pool.size() - refined;
+	refined = pool.size();
+	emit_best(goal > emitted ? goal - emitted : 0);
+	*more = emitted < pool.size() || !scratch->outside.empty();
+	in_batch = false;
+	return true;
+}

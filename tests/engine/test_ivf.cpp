@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * test_ivf.cpp: inverted lists find what they should, list by list to the end, answer a threshold exactly, and are
+ * taken over by a segment built like another.
+ */
+#include "support.h"
+
+static const rv_metric METRICS[] = {RV_METRIC_L2, RV_METRIC_IP, RV_METRIC_COSINE};
+
+static rv_spec
+ivf_spec(rv_metric metric, uint32_t dims, uint32_t lists)
+{
+	rv_spec		spec = make_spec(RV_KIND_IVF, metric, dims);
+
+	spec.lists = lists;
+	return spec;
+}
+
+static std::vector<float>
+beside(const Vectors &vectors, size_t i, uint64_t seed)
+{
+	std::mt19937_64 random(seed);
+	std::normal_distribution<float> normal;
+	std::vector<float> q = vectors[i];
+
+	for (float &x : q)
+		x += 0.2f * normal(random);
+	return q;
+}
+
+/* Recall of the ten nearest in the first batch of 40: measured 1.000 (L2, cosine) and 0.98 to 1.000 (IP) for seeds 1 to
+ * 20 with half of the lists probed. */
+static void
+probing_half_of_the_lists_finds_the_nearest(rv_metric metric, uint32_t dims)
+{
+	const Vectors vectors = clustered(3000, dims, test_seed());
+	Built		built(builder_of(ivf_spec(metric, dims, 20), vectors));
+	rv_search_options options = {};
+	size_t		found = 0;
+
+	options.ef = 40;
+	options.probes = 10;
+	for (size_t i = 0; i < 50; i++)
+	{
+		const auto	q = beside(vectors, i * 60, test_seed() + i);
+		rv_search  *search = start_search(built.segment, q, options);
+		const auto	hits = drain(search, 40);
+
+		CHECK(hits.size() == 40);
+		for (uint64_t key : truth(metric, vectors, q, 10))
+			for (size_t j = 0; j < 40; j++)
+				found += hits[j].key == key;
+		for (size_t j = 1; j < hits.size(); j++)
+			CHECK(hits[j - 1].estimate <= hits[j].estimate);
+		rv_search_free(search);
+	}
+	if (getenv("RV_TEST_VERBOSE") != nullptr)
+		printf("metric %d dims %u: recall %.3f\n", metric, dims, found / 500.0);
+	CHECK(found >= 0.95 * 500, "metric %d dims %u: %zu of 500", metric, dims, found);
+}
+
+/* All lists in one group: the estimates order everything, and every key comes once. */
+static void
+probing_goes_on_to_the_last_list(rv_metric metric, uint32_t dims)
+{
+	const Vectors vectors = clustered(1500, dims, test_seed() + 2);
+	Built		built(builder_of(ivf_spec(metric, dims, 30), vectors));
+	rv_search_options options = {};
+	std::set<uint64_t> seen;
+
+	options.ef = 20;
+	options.probes = 2;
+	rv_search  *search = start_search(built.segment, vectors[7], options);
+
+	for (const rv_hit &hit : drain(search))
+	{
+		const double d = std::max(exact_distance(metric, vectors[7], vectors[hit.key]), metric == RV_METRIC_COSINE ? 0.0 : -INFINITY);
+
+		CHECK(seen.insert(hit.key).second);
+		CHECK(hit.lower <= d && d <= hit.upper, "%g <= %g <= %g", hit.lower, d, hit.upper);
+		CHECK(hit.key == rv_segment_key(built.segment, hit.slot));
+	}
+	CHECK(seen.size() == vectors.size());
+	rv_search_free(search);
+}
+
+static void
+max_probes_ends_the_search(void)
+{
+	const Vectors vectors = clustered(1000, 64, test_seed() + 3);
+	Built		built(builder_of(ivf_spec(RV_METRIC_L2, 64, 20), vectors));
+	rv_search_options options = {};
+	size_t		counts[3];
+
+	options.ef = 10;
+	options.probes = 1;
+	for (uint32_t probes : {1, 5, 20})
+	{
+		options.max_probes = probes;
+		rv_search  *search = start_search(built.segment, vectors[0], options);
+
+		counts[probes == 1 ? 0 : probes == 5 ? 1 : 2] = drain(search).size();
+		rv_search_free(search);
+	}
+	CHECK(counts[0] > 0 && counts[0] < counts[1] && counts[1] < counts[2] && counts[2] == 1000);
+}
+
+static void
+range_is_exact_over_lists(rv_metric metric, uint32_t dims)
+{
+	const Vectors vectors = clustered(2000, dims, test_seed() + 4);
+	Built		built(builder_of(ivf_spec(metric, dims, 40), vectors));
+	rv_search_options options = {};
+	uint64_t	visited = 0;
+
+	for (size_t i = 0; i < 5; i++)
+		for (size_t rank : {0, 1, 10, 100, 1999})
+		{
+			const auto	q = beside(vectors, i, test_seed() + i);
+			const auto	nearest = truth(metric, vectors, q, rank + 1);
+			const double radius = exact_distance(metric, q, vectors[nearest.back()]);
+			const rv_vector v = view(q);
+			rv_search  *search;
+			rv_search_stats stats;
+			rv_error	error;
+			std::set<uint64_t> keys;
+
+			CHECK(rv_range_new(built.segment, RV_ELEMENT_F32, &v, radius, &options, &search, &error) == RV_OK);
+			for (const rv_hit &hit : drain(search))
+				CHECK(keys.insert(hit.key).second && hit.lower <= radius);
+			for (uint64_t key : nearest)
+				CHECK(keys.count(key) == 1, "metric %d rank %zu", metric, rank);
+			rv_search_stats_get(search, &stats);
+			if (rank == 1)
+				visited += stats.visited;
+			rv_search_free(search);
+		}
+	if (metric == RV_METRIC_L2)
+		CHECK(visited < 5 * vectors.size() / 2, "lists out of reach are skipped: %llu", (unsigned long long) visited);
+}
+
+static void
+tombstones_and_equal_vectors(void)
+{
+	Vectors		vectors = clustered(300, 64, test_seed() + 5);
+	rv_search_options options = {};
+	rv_segment_info info;
+
+	for (int i = 0; i < 1000; i++)
+		vectors.push_back(vectors[3]);
+	Built		built(builder_of(ivf_spec(RV_METRIC_L2, 64, 400), vectors));	/* more lists than distinct vectors */
+	std::vector<uint64_t> dead((vectors.size() + 63) / 64);
+	std::set<uint64_t> live;
+
+	rv_segment_info_get(built.segment, &info);
+	CHECK(info.nodes == 300 && info.slots == 1300 && info.spec.lists <= 300);
+	for (uint32_t slot = 0; slot < vectors.size(); slot++)
+		if (slot % 2 == 0)
+			dead[slot / 64] |= 1ull << (slot % 64);
+		else
+			live.insert(rv_segment_key(built.segment, slot));
+	options.ef = 10;
+	options.probes = 3;
+	options.tombstones = dead.data();
+	rv_search  *search = start_search(built.segment, vectors[3], options);
+
+	for (const rv_hit &hit : drain(search))
+		CHECK(live.erase(hit.key) == 1);
+	CHECK(live.empty());
+	rv_search_free(search);
+}
+
+static void
+a_segment_takes_over_the_lists_of_another(void)
+{
+	const Vectors vectors = clustered(1000, 64, test_seed() + 6);
+	const Vectors more = clustered(100, 64, test_seed() + 6);
+	Built		first(builder_of(ivf_spec(RV_METRIC_L2, 64, 20), vectors));
+	rv_builder *builder = make_builder(ivf_spec(RV_METRIC_L2, 64, 20), first.segment);
+	rv_error	error;
+	rv_segment_info info;
+
+	for (size_t i = 0; i < more.size(); i++)
+	{
+		const rv_vector v = view(more[i]);
+
+		CHECK(rv_builder_add(builder, &v, i, &error) == RV_OK);
+	}
+	Built		second(builder);
+
+	rv_segment_info_get(second.segment, &info);
+	CHECK(info.spec.lists == 20 && info.slots == 100);
+}
+
+static void
+empty_and_single(void)
+{
+	rv_search_options options = {};
+	const std::vector<float> q(64, 1.0f);
+
+	for (size_t n : {0, 1})
+	{
+		Built		built(builder_of(ivf_spec(RV_METRIC_L2, 64, 10), clustered(n, 64, test_seed())));
+		rv_search  *search = start_search(built.segment, q, options);
+
+		CHECK(drain(search).size() == n);
+		rv_search_free(search);
+	}
+}
+
+int
+main(void)
+{
+	for (rv_metric metric : METRICS)
+		for (uint32_t dims : {16, 64, 130, 384})
+		{
+			probing_half_of_the_lists_finds_the_nearest(metric, dims);
+			probing_goes_on_to_the_last_list(metric, dims);
+			range_is_exact_over_lists(metric, dims);
+		}
+	max_probes_ends_the_search();
+	tombstones_and_equal_vectors();
+	a_segment_takes_over_the_lists_of_another();
+	empty_and_single();
+	return 0;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * test_search.cpp: a search finds the nearest, goes on past its first batch, leaves out what is deleted, keeps keys of
+ * equal vectors, and answers a threshold exactly.
+ */
+#include "support.h"
+
+/* Some of the vectors, a step aside. */
+static Vectors
+queries_near(const Vectors &vectors, size_t n, uint64_t seed)
+{
+	std::mt19937_64 random(seed);
+	std::normal_distribution<float> normal;
+	Vectors		out;
+
+	while (out.size() < n)
+	{
+		out.push_back(vectors[random() % vectors.size()]);
+		for (float &x : out.back())
+			x += 0.2f * normal(random);
+	}
+	return out;
+}
+
+static const rv_metric METRICS[] = {RV_METRIC_L2, RV_METRIC_IP, RV_METRIC_COSINE};
+
+/* Recall of the first batch at ef 40 among the ten nearest. Measured with seeds 1 to 8: 0.988 and more, but for IP at 3
+ * dims, where most vectors are nearest to nothing and a graph by inner product is poor: 0.69 to 0.86. */
+static void
+search_finds_the_nearest(rv_kind kind, rv_metric metric, uint32_t dims)
+{
+	const Vectors vectors = clustered(3000, dims, test_seed());
+	const Vectors queries = queries_near(vectors, 50, test_seed() + 1);
+	Built		built(builder_of(make_spec(kind, metric, dims), vectors));
+	rv_search_options options = {};
+	const double floor = metric == RV_METRIC_IP && dims == 3 ? 0.6 : 0.95;
+	size_t		found = 0;
+
+	options.ef = 40;
+	for (const auto &q : queries)
+	{
+		rv_search  *search = start_search(built.segment, q, options);
+		const auto	hits = drain(search, 40);
+
+		CHECK(hits.size() == 40);
+		for (uint64_t key : truth(metric, vectors, q, 10))
+			for (size_t i = 0; i < 40; i++)
+				found += hits[i].key == key;
+		for (size_t i = 0; i < hits.size(); i++)
+		{
+			const double d = exact_distance(metric, q, vectors[hits[i].key]);
+
+			CHECK(hits[i].lower <= d && d <= hits[i].upper, "%g <= %g <= %g", hits[i].lower, d, hits[i].upper);
+			CHECK(i == 0 || hits[i - 1].estimate <= hits[i].estimate);
+		}
+		rv_search_free(search);
+	}
+	if (getenv("RV_TEST_VERBOSE") != nullptr)
+		printf("kind %d metric %d dims %u: recall %.3f\n", kind, metric, dims, found / 500.0);
+	CHECK(found >= floor * 500, "kind %d metric %d dims %u: %zu of 500", kind, metric, dims, found);
+}
+
+/* Every key comes exactly once, whatever the batch. */
+static void
+search_resumes_to_the_end(rv_kind kind, uint32_t dims)
+{
+	const Vectors vectors = clustered(1500, dims, test_seed() + 2);
+	Built		built(builder_of(make_spec(kind, RV_METRIC_L2, dims), vectors));
+	rv_search_options options = {};
+	std::vector<bool> seen(vectors.size());
+	size_t		batches = 0;
+
+	options.ef = 20;
+	rv_search  *search = start_search(built.segment, vectors[7], options);
+	const auto	hits = drain(search, SIZE_MAX, &batches);
+
+	CHECK(hits[0].key == 7);
+	CHECK(hits.size() == vectors.size(), "%zu", hits.size());
+	CHECK(batches >= 6 && batches <= 8, "%zu", batches);	/* 20, 40, ... doubles past 1500 in 7 steps */
+	for (const rv_hit &hit : hits)
+	{
+		CHECK(!seen[hit.key]);
+		seen[hit.key] = true;
+		CHECK(hit.key == rv_segment_key(built.segment, hit.slot));
+	}
+	rv_search_free(search);
+}
+
+static void
+tombstones_are_left_out(rv_kind kind)
+{
+	const Vectors vectors = clustered(1000, 64, test_seed() + 3);
+	Built		built(builder_of(make_spec(kind, RV_METRIC_L2, 64), vectors));
+	std::vector<uint64_t> dead((vectors.size() + 63) / 64);
+	rv_search_options options = {};
+	std::set<uint64_t> live;
+
+	for (uint32_t slot = 0; slot < vectors.size(); slot++)
+		if (slot % 3 != 0)
+			dead[slot / 64] |= 1ull << (slot % 64);
+		else
+			live.insert(rv_segment_key(built.segment, slot));
+	options.ef = 10;
+	options.tombstones = dead.data();
+	rv_search  *search = start_search(built.segment, vectors[0], options);
+
+	for (const rv_hit &hit : drain(search))
+		CHECK(live.erase(hit.key) == 1);
+	CHECK(live.empty());
+	rv_search_free(search);
+}
+
+static void
+equal_vectors_keep_every_key(rv_kind kind)
+{
+	Vectors		vectors = clustered(200, 32, test_seed() + 4);
+	rv_segment_info info;
+	rv_search_options options = {};
+
+	for (int i = 0; i < 5000; i++)
+		vectors.push_back(vectors[3]);
+	Built		built(builder_of(make_spec(kind, RV_METRIC_L2, 32), vectors));
+
+	rv_segment_info_get(built.segment, &info);
+	CHECK(info.nodes == 200 && info.slots == 5200);
+	options.ef = 10;
+	rv_search  *search = start_search(built.segment, vectors[3], options);
+	std::set<uint64_t> keys;
+
+	for (const rv_hit &hit : drain(search))
+		keys.insert(hit.key);
+	CHECK(keys.size() == 5200);
+	rv_search_free(search);
+}
+
+/* Keys of one node are handed out as asked for, and all before those of a farther node. */
+static void
+many_equal_vectors_come_in_order()
+{
+	Vectors		vectors = clustered(50, 16, test_seed() + 8);
+	rv_search_options options = {};
+	rv_hit		hits[7];
+	rv_error	error;
+	uint32_t	count;
+	bool		batch_end = false;
+	float		last = 0;
+	size_t		equal = 0,
+				all = 0;
+
+	for (int i = 0; i < 10000; i++)
+		vectors.push_back(vectors[3]);
+	Built		built(builder_of(make_spec(RV_KIND_HNSW, RV_METRIC_L2, 16), vectors));
+
+	options.ef = 50;
+	rv_search  *search = start_search(built.segment, vectors[3], options);
+
+	while (!batch_end)
+	{
+		CHECK(rv_search_next(search, hits, 7, &count, &batch_end, &error) == RV_OK && count > 0);
+		for (uint32_t i = 0; i < count; i++, all++)
+		{
+			CHECK(hits[i].estimate >= last);
+			last = hits[i].estimate;
+			equal += hits[i].key == 3 || hits[i].key >= 50;
+			CHECK((all < 10001) == (equal == all + 1), "hit %zu", all);
+		}
+	}
+	CHECK(all == 10050 && equal == 10001);
+	rv_search_free(search);
+}
+
+/* Everything within the radius is there, whatever the radius; what is not undecided is right. */
+static void
+range_is_exact(rv_kind kind, rv_metric metric, uint32_t dims)
+{
+	const Vectors vectors = clustered(2000, dims, test_seed() + 5);
+	const Vectors queries = queries_near(vectors, 5, test_seed() + 6);
+	Built		built(builder_of(make_spec(kind, metric, dims), vectors));
+	rv_search_options options = {};
+
+	for (const auto &q : queries)
+		for (size_t rank : {0, 1, 10, 100, 1999})
+		{
+			const auto	nearest = truth(metric, vectors, q, rank + 1);
+			const double radius = exact_distance(metric, q, vectors[nearest.back()]);
+			const rv_vector v = view(q);
+			rv_search  *search;
+			rv_error	error;
+			std::set<uint64_t> keys;
+
+			CHECK(rv_range_new(built.segment, RV_ELEMENT_F32, &v, radius, &options, &search, &error) == RV_OK);
+			for (const rv_hit &hit : drain(search))
+			{
+				CHECK(keys.insert(hit.key).second);
+				CHECK(hit.lower <= radius);
+				if (hit.upper < radius)
+					CHECK(exact_distance(metric, q, vectors[hit.key]) < radius);
+			}
+			for (uint64_t key : nearest)
+				CHECK(keys.count(key) == 1, "rank %zu", rank);
+			rv_search_free(search);
+		}
+}
+
+static void
+interrupt_keeps_the_state(rv_kind kind)
+{
+	const Vectors vectors = clustered(1500, 64, test_seed() + 7);
+	Built		built(builder_of(make_spec(kind, RV_METRIC_L2, 64), vectors));
+	volatile sig_atomic_t flag = 1;
+	rv_search_options options = {};
+	rv_hit		hit;
+	uint32_t	count;
+	bool		batch_end;
+	rv_error	error;
+
+	options.ef = 10;
+	options.interrupt = &flag;
+	rv_search  *search = start_search(built.segment, vectors[0], options);
+
+	CHECK(rv_search_next(search, &hit, 1, &count, &batch_end, &error) == RV_INTERRUPTED && count == 0);
+	CHECK(rv_search_next(search, &hit, 1, &count, &batch_end, &error) == RV_INTERRUPTED && count == 0);
+	flag = 0;
+	CHECK(drain(search).size() == vectors.size());
+	rv_search_free(search);
+}
+
+static void
+empty_and_single(rv_kind kind)
+{
+	rv_search_options options = {};
+	const std::vector<float> q(8, 1.0f);
+
+	options.ef = 10;
+	for (size_t n : {0, 1, 2})
+	{
+		const Vectors vectors = clustered(n, 8, test_seed());
+		Built		built(builder_of(make_spec(kind, RV_METRIC_L2, 8), vectors));
+		rv_search  *search = start_search(built.segment, q, options);
+
+		CHECK(drain(search).size() == n);
+		rv_search_free(search);
+	}
+}
+
+int
+main()
+{
+	for (rv_kind kind : {RV_KIND_FLAT, RV_KIND_HNSW})
+	{
+		for (rv_metric metric : METRICS)
+			for (uint32_t dims : {3, 60, 300})
+			{
+				search_finds_the_nearest(kind, metric, dims);
+				range_is_exact(kind, metric, dims);
+			}
+		search_resumes_to_the_end(kind, 40);
+		search_resumes_to_the_end(kind, 320);
+		tombstones_are_left_out(kind);
+		equal_vectors_keep_every_key(kind);
+		interrupt_keeps_the_state(kind);
+		empty_and_single(kind);
+	}
+	many_equal_vectors_come_in_order();
+	return 0;
+}
