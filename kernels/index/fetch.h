@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * fetch.h: the exact distance of a row, from its heap tuple.
+ */
+#ifndef RV_INDEX_FETCH_H
+#define RV_INDEX_FETCH_H
+
+#include "postgres.h"
+
+#include "access/skey.h"
+#include "access/tableam.h"
+#include "nodes/execnodes.h"
+#include "utils/rel.h"
+
+typedef struct RvFetch
+{
+	Relation	heap;
+	Snapshot	snapshot;
+	struct IndexFetchTableData *fetch;
+	TupleTableSlot *slot;
+	AttrNumber	attribute;		/* 0: an expression */
+	struct IndexInfo *info;
+	EState	   *estate;
+	MemoryContext row_context;
+	FmgrInfo   *distance;
+	Oid			collation;
+	Datum		query;
+} RvFetch;
+
+/* The function of the operator that the index orders by. */
+extern void rv_index_distance(Relation index, FmgrInfo *distance);
+extern RvFetch *rv_fetch_begin(Relation heap, Relation index, Snapshot snapshot, FmgrInfo *distance, Oid collation);
+/* False: no version of the row is visible. *distance is what the SQL function gives for it and fetch->query. */
+extern bool rv_fetch_distance(RvFetch *fetch, uint64 key, double *distance);
+/* The indexed value itself, detoasted, in the current memory context. */
+extern bool rv_fetch_value(RvFetch *fetch, uint64 key, Datum *value);
+extern double rv_fetch_distance_to(RvFetch *fetch, Datum value);
+/* Lets go of heap pages, between rows that are far apart in time. */
+extern void rv_fetch_reset(RvFetch *fetch);
+extern void rv_fetch_end(RvFetch *fetch);
+
+#endif							/* RV_INDEX_FETCH_H */

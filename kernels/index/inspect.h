@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * inspect.h: opening an index for a function that is called with its name.
+ */
+#ifndef RV_INDEX_INSPECT_H
+#define RV_INDEX_INSPECT_H
+
+#include "internal.h"
+
+#include "storage/lockdefs.h"
+
+typedef struct RvOpened
+{
+	Relation	heap;
+	Relation	index;
+	LOCKMODE	table_mode;
+	LOCKMODE	index_mode;
+} RvOpened;
+
+/* Raises unless it is an index of ours and the user may: acting needs ownership, else SELECT on the table is enough. */
+extern RvOpened rv_inspect_open(Oid index_oid, LOCKMODE table_mode, LOCKMODE index_mode, bool acting);
+extern void rv_inspect_close(RvOpened *opened);
+
+#endif							/* RV_INDEX_INSPECT_H */

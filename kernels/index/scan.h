@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * scan.h: a scan's state, for scan.c and for what reports on it.
+ */
+#ifndef RV_INDEX_SCAN_H
+#define RV_INDEX_SCAN_H
+
+#include "internal.h"
+
+#include "fetch.h"
+#include "queue.h"
+#include "range.h"
+
+typedef struct RvScanStats
+{
+	uint32		segments;
+	uint32		delta_rows;
+	uint64		scans;
+	uint64		candidates;		/* hits that segments gave */
+	uint64		exact;			/* distances computed from the heap */
+	uint64		invisible;		/* heap tuples of candidates that the snapshot does not see */
+	uint64		late;			/* rows left out because a farther one had been returned */
+	uint64		batches;
+	uint64		visited;		/* the engine's counters, of searches that have ended */
+	uint64		refined;
+	uint64		hops;
+	int			ef;				/* or probes */
+	bool		by_probes;
+} RvScanStats;
+
+/* One segment's hits, batch by batch. */
+typedef struct RvStream
+{
+	RvViewSegment *segment;
+	rv_search  *search;
+	rv_scratch *scratch;
+	uint32		next_slot;		/* when every row is as near as any other */
+	bool		ended;
+	uint32		batches;
+	double		horizon;		/* a row farther than this is not returned before the next batch is there */
+} RvStream;
+
+typedef struct RvScan
+{
+	MemoryContext context;		/* of one (re)scan; its reset ends the searches and releases the view */
+	MemoryContextCallback callback;
+	const RvOpclass *opclass;
+	RvFetch    *fetch;
+	FmgrInfo   *distance;		/* of a scan without order */
+	RvView	   *view;
+	RvStream   *streams;
+	uint32		n_streams;
+	RvQueue		candidates;		/* by lower bound */
+	RvQueue		exact;			/* by distance */
+	bool		begun;
+	bool		all_equal;		/* the query has no distance to anything: any order is right */
+	bool		any_returned;
+	double		last_distance;
+	bool		recheck;		/* the condition is about another query than the order: the executor sees to it */
+	uint64		seen;			/* candidates of this rescan */
+	const RvRange *range;		/* NULL: no radius */
+	uint64	   *rows;			/* within the range, when no order is asked for: in order of the heap */
+	Size		n_rows;
+	Size		next_row;
+	RvScanStats stats;
+} RvScan;
+
+/* scan.c: reads the index as it is now, and what is within the range; the first of a (re)scan */
+extern void rv_scan_start(IndexScanDesc scan);
+/* rangescan.c */
+extern void rv_range_collect(IndexScanDesc scan);
+extern bool rv_range_next(IndexScanDesc scan);
+/* scan.c: the figures so far, running searches included */
+extern RvScanStats rv_scan_stats(IndexScanDesc scan);
+/* scan.c: the next hits of a stream, with interrupts handled; 0: nothing is left */
+extern uint32 rv_stream_hits(IndexScanDesc scan, RvStream *stream, rv_hit *hits, uint32 capacity, bool *batch_end);
+
+#endif							/* RV_INDEX_SCAN_H */

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * vacuum.c: VACUUM. Dead rows get a tombstone bit in their segment or a dead mark in the delta; nothing moves. The
+ * maintenance lock keeps seal and merge away meanwhile, which would move rows from where they were looked for.
+ *
+ * VACUUM lets heap TIDs be used again only after this has returned. A scan that begins later finds the new generation;
+ * one that began before has a snapshot that does not see what takes a TID over.
+ */
+#include "internal.h"
+
+#include "commands/progress.h"
+#include "miscadmin.h"
+#include "storage/indexfsm.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+
+#define SLOTS_BETWEEN_DELAYS 1024
+
+void
+rv_maintenance_lock(Relation index)
+{
+	LockPage(index, RV_META_BLOCK, ExclusiveLock);
+}
+
+bool
+rv_maintenance_try_lock(Relation index)
+{
+	return ConditionalLockPage(index, RV_META_BLOCK, ExclusiveLock);
+}
+
+void
+rv_maintenance_unlock(Relation index)
+{
+	UnlockPage(index, RV_META_BLOCK, ExclusiveLock);
+}
+
+/* The segment's tombstones with the newly dead added, NULL when there are none. */
+static uint64 *
+find_dead(const RvViewSegment *segment, IndexBulkDeleteCallback callback, void *callback_state,
+		  IndexBulkDeleteResult *stats)
+{
+	Size		size = rv_tombstone_bytes(segment->entry.slots);
+	uint64	   *bits = palloc_extended(size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	uint64		found = 0;
+
+	if (segment->tombstones != NULL)
+		memcpy(bits, segment->tombstones, size);
+	for (uint32 slot = 0; slot < segment->entry.slots; slot++)
+	{
+		uint64		bit = UINT64CONST(1) << (slot % 64);
+		ItemPointerData tid;
+
+		if (slot % SLOTS_BETWEEN_DELAYS == 0)
+			rv_vacuum_delay_point();
+		if ((bits[slot / 64] & bit) != 0)
+			continue;
+		rv_tid_of_key(rv_segment_key(segment->image->segment, slot), &tid);
+		if (callback(&tid, callback_state))
+		{
+			bits[slot / 64] |= bit;
+			found++;
+		}
+		else
+			stats->num_index_tuples++;
+	}
+	stats->tuples_removed += found;
+	if (found > 0)
+		return bits;
+	pfree(bits);
+	return NULL;
+}
+
+static void
+bulk_delete(Relation index, RvView *view, IndexBulkDeleteCallback callback, void *callback_state,
+			IndexBulkDeleteResult *stats)
+{
+	RvMeta	   *meta = rv_meta_read(index);
+	RvSegmentEntry *old = palloc(sizeof(RvSegmentEntry) * Max(meta->n_segments, 1));
+	int			n_old = 0;
+	uint64		remaining = 0;
+	uint64		from_delta;
+	double		before = stats->tuples_removed;
+
+	for (uint32 i = 0; i < meta->n_segments; i++)
+	{
+		uint64	   *bits = find_dead(&view->segments[i], callback, callback_state, stats);
+
+		if (bits == NULL)
+			continue;
+		if (meta->segments[i].tombstones.first != InvalidBlockNumber)
+			old[n_old++] = meta->segments[i];
+		rv_tombstones_write(index, &meta->segments[i], bits);
+		pfree(bits);
+	}
+	from_delta = rv_delta_bulk_delete(index, meta->delta_head, callback, callback_state, &remaining);
+	stats->tuples_removed += from_delta;
+	stats->num_index_tuples += remaining;
+	if (stats->tuples_removed > before)
+		rv_meta_replace(index, meta, InvalidBlockNumber, 0);
+	for (int i = 0; i < n_old; i++)
+		rv_run_free(index, RV_PAGE_TOMBSTONES, old[i].uid, old[i].tombstones.first, old[i].tombstones.pages);
+}
+
+IndexBulkDeleteResult *
+rv_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkDeleteCallback callback, void *state)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ruvector vacuum", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+	IndexBulkDeleteResult *result = stats != NULL ? stats : palloc0(sizeof(IndexBulkDeleteResult));
+	RvView	   *view;
+
+	result->num_index_tuples = 0;
+	rv_maintenance_lock(info->index);
+	view = rv_view_acquire_in(context, info->index);
+	old = MemoryContextSwitchTo(context);
+	bulk_delete(info->index, view, callback, state, result);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	rv_maintenance_unlock(info->index);
+	return result;
+}
+
+IndexBulkDeleteResult *
+rv_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	if (info->analyze_only)
+		return stats;
+	if (stats == NULL)
+	{
+		RvView	   *view = rv_view_acquire(info->index);
+
+		stats = palloc0(sizeof(IndexBulkDeleteResult));
+		stats->num_index_tuples = view->delta->count;
+		for (uint32 i = 0; i < view->n_segments; i++)
+			stats->num_index_tuples += view->segments[i].entry.slots - view->segments[i].entry.dead;
+		rv_view_release(view);
+	}
+	IndexFreeSpaceMapVacuum(info->index);
+	stats->num_pages = RelationGetNumberOfBlocks(info->index);
+	return stats;
+}
