@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The Python half of the foreign data wrapper, without PostgreSQL: the classes of the protocol, conditions with NULLs,
+and our wrapper as an ordinary Multicorn wrapper."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ruvector_fdw import abc, host, utils
+from ruvector_fdw.abc import ColumnDefinition, Qual, SortKey, TableDefinition, TransactionAwareForeignDataWrapper
+from ruvector_fdw.errors import OptionError, RuvectorError
+from ruvector_fdw.multicorn_compat import get_class
+from ruvector_fdw.request import AnyQual, BoolQual, NullQual, VectorQual
+from ruvector_fdw.unknown import without_unknown
+from ruvector_fdw.wrapper import RuvectorForeignDataWrapper
+
+
+def test_quals_as_multicorn_has_them() -> None:
+    plain, listed = Qual("a", "=", 1), Qual("a", ("=", True), [1, 2])
+    assert (plain.is_list_operator, plain.list_any_or_all) == (False, None)
+    assert (listed.is_list_operator, listed.list_any_or_all) == (True, abc.ANY)
+    assert Qual("a", ("<>", False), [1]).list_any_or_all is abc.ALL
+    assert [repr(plain), repr(listed)] == ["a = 1", "a = ANY([1, 2])"]
+    assert plain == Qual("a", "=", 1)
+    assert plain != Qual("a", "=", 2)
+    assert len({plain, Qual("a", "=", 1)}) == 1
+
+
+def test_definitions_write_statements() -> None:
+    column = ColumnDefinition('a"b', type_name="text", options={"k": "it's"})
+    assert column.to_statement() == "\"a\"\"b\" text OPTIONS ( k 'it''s' )"
+    assert ColumnDefinition("n", type_name="int", not_null=True).to_statement() == '"n" int NOT NULL'
+    table = TableDefinition("t", columns=[column], options={"b": "2", "a": "1"}).to_statement("s", "far")
+    assert (
+        table.split()
+        == (
+            'CREATE FOREIGN TABLE "s"."t" ( "a""b" text OPTIONS ( k \'it\'\'s\' ) ) SERVER "far" OPTIONS ( a \'1\', b \'2\' )'
+        ).split()
+    )
+
+
+def test_the_transaction_aware_class_queues() -> None:
+    wrapper = TransactionAwareForeignDataWrapper({}, {})
+    wrapper.insert({"a": 1})
+    wrapper.update(1, {"a": 2})
+    wrapper.delete(3)
+    assert wrapper.current_transaction_state == [("insert", {"a": 1}), ("update", (1, {"a": 2})), ("delete", 3)]
+    wrapper.rollback()
+    assert wrapper.current_transaction_state == []
+
+
+def test_errors_of_log_to_postgres() -> None:
+    with pytest.raises(utils.MulticornException) as caught:
+        utils.log_to_postgres("text", utils.CRITICAL, hint="h", detail="d")
+    assert (caught.value.message, caught.value.code, caught.value.hint, caught.value.detail) == ("text", 4, "h", "d")
+    with pytest.raises(KeyError):
+        utils.log_to_postgres("text", 99)
+
+
+def test_classes_by_path() -> None:
+    assert get_class("ruvector_fdw.abc.Qual") is Qual
+    with pytest.raises(OptionError, match="invalid wrapper"):
+        get_class("Qual")
+
+
+def test_outside_a_server_multicorn_is_left_alone() -> None:
+    code = "import sys, ruvector_fdw.multicorn_compat; print('multicorn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    assert not host.in_server()
+    assert (host.current_xid(), host.cluster_id(), host.interrupt_flag_address()) == (0, "", None)
+
+
+TRUE, UNKNOWN = Qual("a", "=", 1), Qual("a", "=", None)
+
+
+@pytest.mark.parametrize(
+    ("quals", "expected"),
+    [
+        ((TRUE,), (TRUE,)),
+        ((TRUE, UNKNOWN), None),
+        ((NullQual("a", True),), "same"),
+        ((Qual("a", ("=", True), [1, None]),), (Qual("a", ("=", True), [1]),)),
+        ((Qual("a", ("=", True), [[1, None], [2, 3]]),), (Qual("a", ("=", True), [1, 2, 3]),)),
+        ((Qual("a", ("=", True), [None]),), None),
+        ((Qual("a", ("=", True), []),), None),
+        ((Qual("a", ("<>", False), [1, None]),), None),
+        ((Qual("a", ("<>", False), []),), (Qual("a", ("<>", False), []),)),
+        ((VectorQual("v", "<->", None, "<", 1.0),), None),
+        ((VectorQual("v", "<->", [1.0], "<", None),), None),
+        ((BoolQual("AND", (TRUE, UNKNOWN)),), None),
+        ((BoolQual("OR", (UNKNOWN, UNKNOWN)),), None),
+    ],
+)
+def test_unknown_conditions_are_taken_out(quals: tuple[AnyQual, ...], expected: object) -> None:
+    assert without_unknown(quals) == (quals if expected == "same" else expected)
+
+
+def test_an_unknown_part_of_an_or_leaves_the_others() -> None:
+    found = without_unknown((BoolQual("OR", (UNKNOWN, TRUE, BoolQual("AND", (TRUE, UNKNOWN)))),))
+    assert found is not None
+    [qual] = found
+    assert isinstance(qual, BoolQual)
+    assert qual.args == (TRUE,)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> RuvectorForeignDataWrapper:
+    vectors = np.arange(12, dtype=np.float32).reshape(4, 3)
+    np.save(tmp_path / "v.npy", vectors)
+    columns = {
+        "id": ColumnDefinition("id", type_name="bigint", base_type_name="bigint"),
+        "embedding": ColumnDefinition("embedding", type_name="ruvector(3)", base_type_name="ruvector"),
+    }
+    return RuvectorForeignDataWrapper({"kind": "numpy", "path": str(tmp_path / "v.npy")}, columns)
+
+
+def test_our_wrapper_under_multicorn(mounted: RuvectorForeignDataWrapper) -> None:
+    assert mounted.get_rel_size([], {"id"})[0] == 4
+    rows = list(mounted.execute([Qual("id", ">", 1)], {"id", "embedding"}))
+    assert {row["id"]: row["embedding"] for row in rows if row["id"] > 1} == {2: "[6.0,7.0,8.0]", 3: "[9.0,10.0,11.0]"}
+    assert all(type(row["id"]) is int for row in rows)
+    assert mounted.can_sort([SortKey("embedding", 2, False, False, None)]) == []
+    with pytest.raises(RuvectorError):
+        _ = mounted.rowid_column

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The functions that tell about an index: statistics, memory, recall, prewarm, and the check that finds damage."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from harness import Database, Server
+from index_tables import add_rows, compare, make_index, make_table
+
+CHECK = "SELECT place, problem FROM ruvector_index_check('items_idx')"
+
+
+@pytest.mark.core
+def test_statistics(db: Database) -> None:
+    make_table(db, 1000)
+    make_index(db, options="m = 8, ef_construction = 40")
+    add_rows(db, 1001, 1010)
+    row = db.execute("SELECT * FROM ruvector_index_stats('items_idx')")
+    assert row.description is not None
+    stats = dict(zip([column.name for column in row.description], row.fetchone() or (), strict=True))
+    assert list(stats)[:6] == [
+        "index_name", "index_size_mb", "vector_count", "dimensions", "build_time_seconds", "fragmentation_pct",
+    ]  # fmt: skip
+    assert stats["index_name"] == "items_idx"
+    assert (stats["vector_count"], stats["dimensions"], stats["segments"], stats["delta_rows"]) == (1010, 32, 1, 10)
+    assert (stats["access_method"], stats["metric"], stats["quantization"]) == ("ruhnsw", "l2", "sq8")
+    assert float(stats["index_size_mb"]) == pytest.approx(db.value("SELECT pg_relation_size('items_idx')") / 2**20, abs=0.001)
+    assert 0 < stats["build_time_seconds"] < 60
+    assert stats["image_bytes"] > stats["vector_bytes"] > 1000 * 32
+    memory = db.rows("SELECT mapped_images, mapped_bytes, image_files, image_file_bytes FROM ruvector_memory_stats()")[0]
+    assert memory == (1, stats["image_bytes"], 1, stats["image_bytes"])
+    assert db.value("SELECT ruvector_prewarm('items_idx')") == stats["image_bytes"]
+
+
+def test_recall_agrees_with_a_comparison_by_hand(db: Database) -> None:
+    make_table(db, 3000)
+    make_index(db)
+    add_rows(db, 3001, 3100)
+    for ef in (1, 10, 200):
+        db.execute(f"SET ruvector.ef_search = {ef}; SET ruvector.iterative_scan = off")
+        measured = db.value("SELECT ruvector_recall('items_idx', 60, 10)")
+        by_hand = compare(db, k=10, queries=60).recall
+        # the two ask for different rows: 600 answers each, so three standard errors are at most 0.09
+        assert measured == pytest.approx(by_hand, abs=0.09)
+    assert measured > 0.99
+    for wrong in ("0, 10", "10, 0", "10001, 10", "10, 1001"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            db.execute(f"SELECT ruvector_recall('items_idx', {wrong})")
+
+
+def test_privileges(db: Database) -> None:
+    make_table(db, 100)
+    make_index(db)
+    db.execute("DROP ROLE IF EXISTS ruvector_reader")
+    db.execute("CREATE ROLE ruvector_reader; SET ROLE ruvector_reader")
+    for call in ("index_stats", "index_check", "recall", "prewarm"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            db.execute(f"SELECT ruvector_{call}('items_idx')")
+    db.execute("RESET ROLE; GRANT SELECT ON items TO ruvector_reader; SET ROLE ruvector_reader")
+    for call in ("index_stats", "index_check", "recall", "prewarm"):
+        db.execute(f"SELECT ruvector_{call}('items_idx')")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="must be owner"):
+        db.execute("SELECT ruvector_index_maintenance('items_idx')")
+    db.execute("RESET ROLE; DROP OWNED BY ruvector_reader; DROP ROLE ruvector_reader")
+    for other, message in (("items", "is not an index"), ("items_pkey", "is not a ruhnsw or ruivfflat index")):
+        with pytest.raises(psycopg.errors.WrongObjectType, match=message):
+            db.execute(f"SELECT * FROM ruvector_index_stats('{other}')")
+
+
+@pytest.mark.core
+def test_check_finds_nothing_in_a_sound_index(db: Database) -> None:
+    make_table(db, 1000)
+    make_index(db)
+    assert db.rows(CHECK) == []
+    add_rows(db, 1001, 1200)
+    db.execute("UPDATE items SET category = -category WHERE id % 3 = 0")
+    db.execute("DELETE FROM items WHERE id % 5 = 0")
+    assert db.rows(CHECK) == []
+    db.execute("VACUUM items")
+    assert db.rows(CHECK) == []
+    db.execute("SELECT ruvector_index_maintenance('items_idx')")
+    assert db.rows(CHECK) == []
+
+
+@pytest.mark.parametrize("where", ["segment", "tombstones", "delta", "special", "meta"])
+def test_check_finds_planted_damage_in_pages(new_cluster: Callable[..., Server], where: str) -> None:
+    server = new_cluster()
+    db = server.database()
+    make_table(db, 1000)
+    make_index(db)
+    add_rows(db, 1001, 1100)
+    db.execute("DELETE FROM items WHERE id % 5 = 0")
+    db.execute("VACUUM items")
+    file = server.cluster.data / db.value("SELECT pg_relation_filepath('items_idx')")
+    db.execute("CHECKPOINT")
+    db.close()
+    server.stop()
+    damage(file, where)
+    for image in server.cluster.data.glob("pgsql_tmp_ruvector/*/*"):
+        image.unlink()
+    server.start()
+    db = Database(server, db.name)
+    # checksums would find it first, where the cluster has them (the default from 18 on)
+    try:
+        problems = db.rows(CHECK)
+    except (psycopg.errors.IndexCorrupted, psycopg.errors.DataCorrupted):
+        problems = [("raised", "")]
+    assert problems
+    db.close()
+
+
+def damage(file: Path, where: str) -> None:
+    """Changes one page of the kind that the name says: kinds as in docs/design/pages.md."""
+    kinds = {"meta": 1, "segment": 2, "special": 2, "tombstones": 3, "delta": 4}
+    data = bytearray(file.read_bytes())
+    ends = range(8192, len(data) + 1, 8192)
+    pages = [end - 8192 for end in ends if int.from_bytes(data[end - 8 : end - 6], "little") == kinds[where]]
+    at = random.Random(4).choice(pages)
+    match where:
+        case "segment":
+            data[at + 3000] ^= 4
+        case "tombstones":
+            data[at + 24] ^= 1
+        case "delta":
+            data[at + 14 : at + 16] = (9000).to_bytes(2, "little")
+        case "special":
+            data[at + 8192 - 12] ^= 1
+        case "meta":
+            data[at + 24] ^= 1
+    file.write_bytes(bytes(data))
+
+
+def test_check_finds_rows_that_are_missing_and_images_that_differ(new_cluster: Callable[..., Server]) -> None:
+    server = new_cluster()
+    db = server.database()
+    make_table(db, 500)
+    make_index(db)
+    # the heap gets rows behind the index's back
+    db.execute("UPDATE pg_index SET indisready = false WHERE indexrelid = 'items_idx'::regclass")
+    db.reconnect()
+    add_rows(db, 501, 503)
+    db.execute("UPDATE pg_index SET indisready = true WHERE indexrelid = 'items_idx'::regclass")
+    db.reconnect()
+    assert [place for place, _ in db.rows(CHECK)] == ["table"] * 3
+    db.execute("REINDEX INDEX items_idx")
+    assert db.rows(CHECK) == []
+    node = db.value("SELECT pg_relation_filenode('items_idx')")
+    [image] = server.cluster.data.glob(f"pgsql_tmp_ruvector/*/*_{node}_*")
+    good = image.read_bytes()
+    image.write_bytes(good[:-100] + bytes([good[-100] ^ 1]) + good[-99:])
+    assert db.rows(CHECK) == [("segment 0", "the image differs from the pages")]
+    db.close()
+
+
+@pytest.mark.core
+def test_what_a_scan_did(db: Database) -> None:
+    make_table(db, 2000)
+    make_index(db)
+    add_rows(db, 2001, 2010)
+    literal = db.value("SELECT embedding::text FROM items WHERE id = 9")
+    query = f"SELECT id FROM items ORDER BY embedding <-> '{literal}' LIMIT 10"
+    db.execute("SET enable_seqscan = off; SET ruvector.ef_search = 50")
+    plan = db.plan(query, options="ANALYZE, VERBOSE, COSTS OFF, TIMING OFF")
+    names = "segments, delta_rows, ef_search, batches, candidates, exact_distances, nodes_visited"
+    segments, delta, ef, batches, candidates, exact, visited = db.rows(f"SELECT {names} FROM ruvector_last_scan()")[0]
+    assert (segments, delta, ef, batches, candidates) == (1, 10, 50, 1, 50)
+    # the bounds save most of the heap visits: 10 rows are returned, 50 are candidates
+    assert 9 <= exact <= 30
+    assert 50 <= visited <= 2000
+    if db.server.major >= 18:
+        for line in ("Segments: 1", "Delta Rows: 10", "Ef Search: 50", "Candidates: 50", f"Exact Distances: {exact}",
+                     f"Nodes Visited: {visited}"):  # fmt: skip
+            assert line in plan, plan

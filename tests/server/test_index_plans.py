@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What the planner makes of an index: taken for the nearest rows at every size, left where another plan is better."""
+
+from __future__ import annotations
+
+import pytest
+from harness import Database
+
+INDEX = "Index Scan using items_idx"
+
+
+def make(db: Database, rows: int, dims: int) -> str:
+    """A table of that many rows, indexed and analyzed. Returns an ORDER BY clause."""
+    db.execute(f"CREATE TABLE items (id serial PRIMARY KEY, category int, embedding ruvector({dims}))")
+    db.execute(
+        f"INSERT INTO items (category, embedding) SELECT i % 100, array_fill(random()::float4, '{{{dims}}}')::ruvector "
+        f"FROM generate_series(1, {rows}) i"
+    )
+    db.execute("CREATE INDEX items_idx ON items USING ruhnsw (embedding ruvector_l2_ops); ANALYZE items")
+    return f"ORDER BY embedding <-> array_fill(0.3::float4, '{{{dims}}}')::ruvector"
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("dims", [3, 1000])
+@pytest.mark.parametrize("rows", [100, 1000, 10000])
+def test_the_nearest_few_come_from_the_index(db: Database, rows: int, dims: int) -> None:
+    order = make(db, rows, dims)
+    assert INDEX in db.plan(f"SELECT id FROM items {order} LIMIT 10")
+    assert INDEX in db.plan(f"SELECT id FROM items WHERE category < 50 {order} LIMIT 5")
+
+
+def test_other_plans_where_they_are_better(db: Database) -> None:
+    order = make(db, 10000, 8)
+    assert INDEX not in db.plan(f"SELECT id FROM items {order}")
+    assert INDEX not in db.plan(f"SELECT id FROM items {order} DESC LIMIT 10")
+    assert INDEX not in db.plan(f"SELECT id FROM items WHERE id = 77 {order} LIMIT 10")
+    assert INDEX not in db.plan(f"SELECT id FROM items {order} LIMIT 9000")
+    assert INDEX not in db.plan("SELECT count(*) FROM items")
+    assert INDEX not in db.plan("SELECT id FROM items ORDER BY embedding <=> '[1,2,3,4,5,6,7,8]' LIMIT 10")
+    # rows that a scan of at most max_scan_tuples is not expected to find
+    db.execute("SET ruvector.max_scan_tuples = 500")
+    assert INDEX in db.plan(f"SELECT id FROM items {order} LIMIT 400")
+    assert INDEX not in db.plan(f"SELECT id FROM items {order} LIMIT 600")
+    assert INDEX not in db.plan(f"SELECT id FROM items WHERE category = 5 {order} LIMIT 10")
+
+
+def test_an_index_without_an_order_is_never_scanned(db: Database) -> None:
+    make(db, 100, 3)
+    db.execute("CREATE INDEX partial_idx ON items USING ruhnsw (embedding ruvector_l2_ops) WHERE category = 3")
+    db.execute("SET enable_seqscan = off; SET enable_sort = off")
+    for query in ("SELECT * FROM items WHERE category = 3", "SELECT count(*) FROM items", "SELECT * FROM items ORDER BY id DESC"):
+        plan = db.plan(query)
+        assert "items_idx" not in plan, plan
+        assert "partial_idx" not in plan, plan
+        db.rows(query)

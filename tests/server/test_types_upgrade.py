@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Increment scripts: a database that was upgraded has the catalog of one that was made afresh.
+
+An increment is sql/ruvector--OLD--NEW.sql, installed beside the full script of the newest version. Until there is a
+released version to upgrade from, one is made here: today's script without some of its objects, which an increment made
+from sql/increment-template.sql adds.
+The scripts are given to the server by extension_control_path, so that nothing is installed.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from harness import Database, Server
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "sql" / "increment-template.sql"
+LEFT_OUT = ["ruvector_random(dims integer, seed bigint)", "ruvector_norm(halfvec)", "avg(sparsevec)"]
+
+# Members by what they are called, functions with what CREATE says of them.
+CATALOG = """
+    SELECT pg_describe_object(d.classid, d.objid, 0), obj_description(d.objid, d.classid::regclass::name),
+           CASE WHEN p.prokind = 'f' THEN pg_get_functiondef(p.oid) END,
+           p.proacl::text, a.aggtransfn::text, a.aggcombinefn::text, a.aggfinalfn::text
+    FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+    LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+    LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
+    WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'ruvector' ORDER BY 1
+"""
+
+
+def split(script: str) -> tuple[str, str]:
+    """The script without the objects of LEFT_OUT, and the statements that make them."""
+    added = []
+    for signature in LEFT_OUT:
+        types = re.sub(r"\b(dims|seed) ", "", signature)
+        kind = "AGGREGATE" if signature.startswith("avg") else "FUNCTION"
+        for head in (f"CREATE {kind} {signature}", f"COMMENT ON {kind} {types}"):
+            found = re.search(re.escape(head) + r".*?;\n", script, re.DOTALL)
+            assert found is not None, head
+            added.append(found[0])
+            script = script.replace(found[0], "")
+    return script, "\n".join(added)
+
+
+@pytest.fixture
+def old(server: Server, shared_dir: Path) -> str:
+    """The value of extension_control_path that finds version 0.1.18 and the increment to today's."""
+    if server.major < 18:
+        pytest.skip("extension_control_path came with PostgreSQL 18")
+    folder = shared_dir / "extension"
+    folder.mkdir()
+    installed = server.installation.sharedir / "extension"
+    control = (installed / "ruvector.control").read_text()
+    found = re.search(r"default_version *= *'(.*)'", control)
+    assert found is not None
+    script = (installed / f"ruvector--{found[1]}.sql").read_text()
+    earlier, increment = split(script)
+    (folder / "ruvector.control").write_text(control)
+    (folder / f"ruvector--{found[1]}.sql").write_text(script)
+    (folder / "ruvector--0.1.18.sql").write_text(earlier)
+    template = TEMPLATE.read_text()
+    assert "-- the statements of the increment\n" in template
+    template = template.replace("-- the statements of the increment\n", increment)
+    (folder / f"ruvector--0.1.18--{found[1]}.sql").write_text(template)
+    for path in (folder, *folder.iterdir()):
+        server.account.give(path)
+    return f"{shared_dir}:$system"
+
+
+@pytest.mark.parametrize("beside", [(), ("vector",)])
+def test_an_upgraded_catalog_is_a_fresh_one(server: Server, old: str, beside: tuple[str, ...]) -> None:
+    databases = [server.database(()) for _ in range(2)]
+    upgraded, fresh = databases
+    for db in databases:
+        for extension in beside:
+            db.execute(f"CREATE EXTENSION {extension}")
+        db.execute(f"SET extension_control_path = '{old}'")
+    upgraded.execute("CREATE EXTENSION ruvector VERSION '0.1.18'")
+    before = catalog(upgraded)
+    upgraded.execute("CREATE TABLE t AS SELECT '[1,2,3]'::ruvector AS v")
+    upgraded.execute("ALTER EXTENSION ruvector UPDATE")
+    fresh.execute("CREATE EXTENSION ruvector")
+    assert len(before) + len(LEFT_OUT) == len(catalog(fresh))
+    assert catalog(upgraded) == catalog(fresh)
+    assert upgraded.value("SELECT v::text FROM t") == "[1,2,3]"
+    assert upgraded.value("SELECT ruvector_dims(ruvector_random(3, 1))") == 3
+    for db in databases:
+        db.close()
+        server.drop(db.name)
+
+
+def catalog(db: Database) -> list[tuple[object, ...]]:
+    return db.rows(CATALOG)
