@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * compare.h: the seven comparison functions of a type from its three-way comparison.
+ *
+ * They free the copies that detoasting made: a sort calls them in memory that lives as long as the sort does.
  */
 #ifndef RV_COMPARE_H
 #define RV_COMPARE_H
@@ -14,8 +16,11 @@
 	{ \
 		Type	   *a = GETARG(0); \
 		Type	   *b = GETARG(1); \
+		bool		result = compare(a, b) op 0; \
 		\
-		PG_RETURN_BOOL(compare(a, b) op 0); \
+		PG_FREE_IF_COPY(a, 0); \
+		PG_FREE_IF_COPY(b, 1); \
+		PG_RETURN_BOOL(result); \
 	} \
 	extern int	rv_no_such_declaration
 
@@ -33,8 +38,11 @@
 	{ \
 		Type	   *a = GETARG(0); \
 		Type	   *b = GETARG(1); \
+		int			result = compare(a, b); \
 		\
-		PG_RETURN_INT32(compare(a, b)); \
+		PG_FREE_IF_COPY(a, 0); \
+		PG_FREE_IF_COPY(b, 1); \
+		PG_RETURN_INT32(result); \
 	} \
 	extern int	rv_no_such_declaration
 

@@ -173,6 +173,7 @@ rv_halfvec_hash(PG_FUNCTION_ARGS)
 	uint32		hash = hash_bytes((unsigned char *) x, (int) sizeof(rv_half) * a->dim);
 
 	pfree(x);
+	PG_FREE_IF_COPY(a, 0);
 	PG_RETURN_UINT32(hash);
 }
 
@@ -185,5 +186,6 @@ rv_halfvec_hash_extended(PG_FUNCTION_ARGS)
 										   (uint64) PG_GETARG_INT64(1));
 
 	pfree(x);
+	PG_FREE_IF_COPY(a, 0);
 	PG_RETURN_UINT64(hash);
 }

@@ -138,6 +138,7 @@ ruvector_hash(PG_FUNCTION_ARGS)
 	uint32		hash = hash_bytes((unsigned char *) x, (int) sizeof(float) * a->dim);
 
 	pfree(x);
+	PG_FREE_IF_COPY(a, 0);
 	PG_RETURN_UINT32(hash);
 }
 
@@ -150,5 +151,6 @@ ruvector_hash_extended(PG_FUNCTION_ARGS)
 										   (uint64) PG_GETARG_INT64(1));
 
 	pfree(x);
+	PG_FREE_IF_COPY(a, 0);
 	PG_RETURN_UINT64(hash);
 }

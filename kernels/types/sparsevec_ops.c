@@ -49,14 +49,18 @@ Datum
 rv_sparsevec_hash(PG_FUNCTION_ARGS)
 {
 	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
+	uint32		hash = hash_bytes(HASHED(a), HASHED_SIZE(a));
 
-	PG_RETURN_UINT32(hash_bytes(HASHED(a), HASHED_SIZE(a)));
+	PG_FREE_IF_COPY(a, 0);
+	PG_RETURN_UINT32(hash);
 }
 
 Datum
 rv_sparsevec_hash_extended(PG_FUNCTION_ARGS)
 {
 	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
+	uint64		hash = hash_bytes_extended(HASHED(a), HASHED_SIZE(a), (uint64) PG_GETARG_INT64(1));
 
-	PG_RETURN_UINT64(hash_bytes_extended(HASHED(a), HASHED_SIZE(a), (uint64) PG_GETARG_INT64(1)));
+	PG_FREE_IF_COPY(a, 0);
+	PG_RETURN_UINT64(hash);
 }
