@@ -7,7 +7,8 @@
  * are needed for a dump to restore: the restored database must arrive at the same schemas by the same commands.
  *
  * Before DROP EXTENSION vector or ruvector, without CASCADE, the links between the two go (link.c): made for the user, they
- * shall not stand in the user's way.
+ * shall not stand in the user's way. Before a statement that makes a link which is there already, that goes first: a dump
+ * makes the links one by one, also where CREATE EXTENSION ruvector has found pgvector and made them all.
  *
  * Before ALTER TABLE ... ALTER COLUMN ... TYPE to one of our types from pgvector's, what cannot follow the column (an
  * index of hnsw or ivfflat, a view, a rule) is named in one error that says what to do; the server's own error would name
@@ -20,6 +21,8 @@
 
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_cast.h"
+#include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "commands/event_trigger.h"
@@ -161,10 +164,11 @@ static const char blocking_indexes[] =
 
 static const char blocking_rules[] =
 	COLUMNS_OF_TREE
-	" SELECT string_agg(DISTINCT CASE WHEN r.rulename = '_RETURN' THEN format('view %s', r.ev_class::regclass)"
+	" SELECT string_agg(DISTINCT CASE WHEN r.rulename = '_RETURN' THEN format('%sview %s',"
+	"          CASE v.relkind WHEN 'm' THEN 'materialized ' ELSE '' END, r.ev_class::regclass)"
 	"        ELSE format('rule %I on %s', r.rulename, r.ev_class::regclass) END, ', ') FROM col"
 	" JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = col.attrelid AND d.refobjsubid = col.attnum"
-	" JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid";
+	" JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class";
 
 /* Does this command turn a column of pgvector's into the type of ours with the same layout? */
 static bool
@@ -240,6 +244,49 @@ unlink_dropped(const DropStmt *statement)
 	}
 }
 
+/* The cast that a statement would make and that exists already, InvalidOid otherwise. */
+static Oid
+existing_cast(const CreateCastStmt *statement)
+{
+	Oid			source;
+	Oid			target;
+
+	if (statement->func != NULL || statement->inout)
+		return InvalidOid;
+	source = LookupTypeNameOid(NULL, statement->sourcetype, true);
+	target = LookupTypeNameOid(NULL, statement->targettype, true);
+	if (!OidIsValid(source) || !OidIsValid(target))
+		return InvalidOid;
+	return get_cast_oid(source, target, true);
+}
+
+/* The operator family of this name, which may be that of an operator class. */
+static Oid
+existing_family(List *name, const char *access_method)
+{
+	Oid			method = get_am_oid(access_method, true);
+
+	return OidIsValid(method) ? get_opfamily_oid(method, name, true) : InvalidOid;
+}
+
+static void
+replace_link(Oid class, Oid object)
+{
+	/* Most often there is none, which needs no query */
+	if (OidIsValid(object) && OidIsValid(get_extension_oid("ruvector", true)))
+		rv_drop_unused_link(class, object);
+}
+
+/* An operator class comes with a family of its name, or into one that a statement before this one has made. */
+static void
+replace_class_link(CreateOpClassStmt *statement)
+{
+	Oid			method = get_am_oid(statement->amname, true);
+
+	if (OidIsValid(method) && OidIsValid(get_opclass_oid(method, statement->opclassname, true)))
+		replace_link(OperatorFamilyRelationId, existing_family(statement->opclassname, statement->amname));
+}
+
 Datum
 ruvector_before_ddl(PG_FUNCTION_ARGS)
 {
@@ -258,6 +305,13 @@ ruvector_before_ddl(PG_FUNCTION_ARGS)
 		unlink_dropped((DropStmt *) statement);
 	else if (IsA(statement, AlterTableStmt))
 		check_conversion((AlterTableStmt *) statement);
+	else if (IsA(statement, CreateCastStmt))
+		replace_link(CastRelationId, existing_cast((CreateCastStmt *) statement));
+	else if (IsA(statement, CreateOpFamilyStmt))
+		replace_link(OperatorFamilyRelationId, existing_family(((CreateOpFamilyStmt *) statement)->opfamilyname,
+																((CreateOpFamilyStmt *) statement)->amname));
+	else if (IsA(statement, CreateOpClassStmt))
+		replace_class_link((CreateOpClassStmt *) statement);
 	PG_RETURN_NULL();
 }
 

@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/objectaddress.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
@@ -115,28 +116,42 @@ static const char opclasses_query[] =
 	"        format('OPERATOR CLASS %I.%I USING %I', nspname, name, amname), amname, name, 2 FROM made"
 	" ORDER BY 3, 4, 5";
 
-/* What links made: free-standing objects that name a type or an operator of both extensions. */
-static const char linked_query[] =
-	"WITH member AS ("
-	"  SELECT d.refobjid AS extension, d.classid, d.objid FROM pg_depend d"
-	"  WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.refobjid IN ($1, $2))"
-	" SELECT format('DROP OPERATOR FAMILY %I.%I USING %I', n.nspname, f.opfname, a.amname)"
-	" FROM pg_opfamily f JOIN pg_am a ON a.oid = f.opfmethod JOIN pg_namespace n ON n.oid = f.opfnamespace"
-	" WHERE a.amname IN ('ruhnsw', 'ruivfflat')"
-	"   AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_opfamily'::regclass AND m.objid = f.oid)"
-	"   AND EXISTS (SELECT FROM pg_amop p JOIN member m ON m.classid = 'pg_operator'::regclass AND m.objid = p.amopopr"
-	"               WHERE p.amopfamily = f.oid AND m.extension = $2)"
-	" UNION ALL"
-	" SELECT format('DROP CAST (%s AS %s)', c.castsource::regtype, c.casttarget::regtype)"
-	" FROM pg_cast c JOIN member s ON s.classid = 'pg_type'::regclass AND s.objid = c.castsource"
-	"   JOIN member t ON t.classid = 'pg_type'::regclass AND t.objid = c.casttarget"
-	" WHERE s.extension <> t.extension AND c.castmethod = 'b'";
+/* What links made: free-standing objects that name a type or an operator of both extensions. Columns statement, class,
+ * object. */
+#define LINKS \
+	"WITH member AS (" \
+	"  SELECT d.refobjid AS extension, d.classid, d.objid FROM pg_depend d" \
+	"  WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.refobjid IN ($1, $2))," \
+	" link AS (" \
+	"  SELECT format('DROP OPERATOR FAMILY %I.%I USING %I', n.nspname, f.opfname, a.amname) AS statement," \
+	"         'pg_opfamily'::regclass AS class, f.oid AS object" \
+	"  FROM pg_opfamily f JOIN pg_am a ON a.oid = f.opfmethod JOIN pg_namespace n ON n.oid = f.opfnamespace" \
+	"  WHERE a.amname IN ('ruhnsw', 'ruivfflat')" \
+	"    AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_opfamily'::regclass AND m.objid = f.oid)" \
+	"    AND EXISTS (SELECT FROM pg_amop p JOIN member m ON m.classid = 'pg_operator'::regclass AND m.objid = p.amopopr" \
+	"                WHERE p.amopfamily = f.oid AND m.extension = $2)" \
+	"  UNION ALL" \
+	"  SELECT format('DROP CAST (%s AS %s)', c.castsource::regtype, c.casttarget::regtype), 'pg_cast'::regclass, c.oid" \
+	"  FROM pg_cast c JOIN member s ON s.classid = 'pg_type'::regclass AND s.objid = c.castsource" \
+	"    JOIN member t ON t.classid = 'pg_type'::regclass AND t.objid = c.casttarget" \
+	"  WHERE s.extension <> t.extension AND c.castmethod = 'b')"
 
-/* Families of ours that nothing is in, named as a link names them. $2 is not used. */
+static const char links_query[] = LINKS " SELECT statement FROM link";
+
+/* One of them, when nothing uses it: $3 is the class, $4 the object. Indexes use the operator class of a family. */
+static const char unused_link_query[] =
+	LINKS
+	" SELECT statement FROM link WHERE class = $3 AND object = $4"
+	"   AND NOT EXISTS (SELECT FROM pg_depend d LEFT JOIN pg_opclass c"
+	"                     ON d.refclassid = 'pg_opclass'::regclass AND c.oid = d.refobjid"
+	"                   WHERE d.deptype = 'n' AND d.classid <> 'pg_opclass'::regclass"
+	"                   AND ((d.refclassid = $3 AND d.refobjid = $4) OR ($3 = 'pg_opfamily'::regclass AND c.opcfamily = $4)))";
+
+/* Families of ours that nothing is in, named as a link names them. */
 static const char empty_families_query[] =
 	"SELECT format('DROP OPERATOR FAMILY %I.%I USING %I', n.nspname, f.opfname, a.amname)"
 	" FROM pg_opfamily f JOIN pg_am a ON a.oid = f.opfmethod JOIN pg_namespace n ON n.oid = f.opfnamespace"
-	" WHERE a.amname IN ('ruhnsw', 'ruivfflat') AND f.opfname ~ '^(vector|halfvec|sparsevec|bit)_' AND $2 IS NOT NULL"
+	" WHERE a.amname IN ('ruhnsw', 'ruivfflat') AND f.opfname ~ '^(vector|halfvec|sparsevec|bit)_'"
 	"   AND NOT EXISTS (SELECT FROM pg_opclass c WHERE c.opcfamily = f.oid)"
 	"   AND NOT EXISTS (SELECT FROM pg_amop p WHERE p.amopfamily = f.oid)"
 	"   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_opfamily'::regclass AND d.objid = f.oid"
@@ -151,13 +166,15 @@ execute(const char *statement)
 		elog(ERROR, "could not execute \"%s\": %s", statement, SPI_result_code_string(result));
 }
 
-/* Run a query whose rows are statements, then the statements. Returns how many. */
+/* Run a query whose rows are statements, then the statements. $1 is our extension, $2 pgvector's, $3 and $4 the object
+ * that it is about, if any. Returns how many. */
 static int
-execute_rows(const char *query, Oid ours, Oid pgvector, bool set_free)
+execute_rows(const char *query, Oid pgvector, ObjectAddress about, bool set_free)
 {
-	Oid			types[2] = {OIDOID, OIDOID};
-	Datum		values[2] = {ObjectIdGetDatum(ours), ObjectIdGetDatum(pgvector)};
-	int			result = SPI_execute_with_args(query, 2, types, values, NULL, false, 0);
+	Oid			types[4] = {OIDOID, OIDOID, OIDOID, OIDOID};
+	Datum		values[4] = {ObjectIdGetDatum(get_extension_oid("ruvector", false)), ObjectIdGetDatum(pgvector),
+	ObjectIdGetDatum(about.classId), ObjectIdGetDatum(about.objectId)};
+	int			result = SPI_execute_with_args(query, 4, types, values, NULL, false, 0);
 	SPITupleTable *rows = SPI_tuptable;
 	int			n = (int) SPI_processed;
 
@@ -176,9 +193,8 @@ execute_rows(const char *query, Oid ours, Oid pgvector, bool set_free)
 Datum
 ruvector_link_pgvector(PG_FUNCTION_ARGS)
 {
-	Oid			ours = get_extension_oid("ruvector", false);
 	Oid			pgvector = get_extension_oid("vector", true);
-	bool		set_free = creating_extension && CurrentExtensionObject == ours;
+	bool		set_free = creating_extension && CurrentExtensionObject == get_extension_oid("ruvector", false);
 	int			level;
 	int			made;
 
@@ -191,21 +207,21 @@ ruvector_link_pgvector(PG_FUNCTION_ARGS)
 				 errhint("Must be superuser to create casts without a function.")));
 	level = rv_safe_path_begin();
 	SPI_connect();
-	made = execute_rows(casts_query, ours, pgvector, set_free);
-	made += execute_rows(opclasses_query, ours, pgvector, set_free);
+	made = execute_rows(casts_query, pgvector, InvalidObjectAddress, set_free);
+	made += execute_rows(opclasses_query, pgvector, InvalidObjectAddress, set_free);
 	SPI_finish();
 	rv_safe_path_end(level);
 	PG_RETURN_INT32(made);
 }
 
 static int
-run_alone(const char *query, Oid ours, Oid pgvector)
+run_alone(const char *query, Oid pgvector, ObjectAddress about)
 {
 	int			level = rv_safe_path_begin();
 	int			n;
 
 	SPI_connect();
-	n = execute_rows(query, ours, pgvector, false);
+	n = execute_rows(query, pgvector, about, false);
 	SPI_finish();
 	rv_safe_path_end(level);
 	return n;
@@ -218,13 +234,22 @@ rv_unlink_pgvector(void)
 
 	if (!OidIsValid(pgvector))
 		return 0;
-	return run_alone(linked_query, get_extension_oid("ruvector", false), pgvector);
+	return run_alone(links_query, pgvector, InvalidObjectAddress);
+}
+
+void
+rv_drop_unused_link(Oid class, Oid object)
+{
+	Oid			pgvector = get_extension_oid("vector", true);
+
+	if (OidIsValid(pgvector))
+		run_alone(unused_link_query, pgvector, (ObjectAddress) {.classId = class,.objectId = object});
 }
 
 void
 rv_drop_empty_families(void)
 {
-	run_alone(empty_families_query, get_extension_oid("ruvector", false), InvalidOid);
+	run_alone(empty_families_query, InvalidOid, InvalidObjectAddress);
 }
 
 /* Returns how many objects were dropped. An index that uses a linked operator class stands in the way. */

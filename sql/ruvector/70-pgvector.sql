@@ -12,16 +12,17 @@ COMMENT ON FUNCTION ruvector_unlink_pgvector() IS 'drops what ruvector_link_pgve
 
 CREATE FUNCTION ruvector_before_ddl() RETURNS event_trigger
 	AS 'MODULE_PATHNAME', 'ruvector_before_ddl' LANGUAGE C SECURITY DEFINER;
-COMMENT ON FUNCTION ruvector_before_ddl() IS 'moves shared names out of the way of extension vector; explains what stops a conversion';
+COMMENT ON FUNCTION ruvector_before_ddl() IS 'moves shared names out of the way of extension vector; explains what stops a conversion; replaces links';
 
 CREATE FUNCTION ruvector_after_ddl() RETURNS event_trigger
 	AS 'MODULE_PATHNAME', 'ruvector_after_ddl' LANGUAGE C SECURITY DEFINER;
 COMMENT ON FUNCTION ruvector_after_ddl() IS 'moves shared names back when extension vector has gone';
 
 CREATE EVENT TRIGGER ruvector_before_ddl ON ddl_command_start
-	WHEN TAG IN ('CREATE EXTENSION', 'ALTER EXTENSION', 'DROP EXTENSION', 'ALTER TABLE')
+	WHEN TAG IN ('CREATE EXTENSION', 'ALTER EXTENSION', 'DROP EXTENSION', 'ALTER TABLE', 'CREATE CAST',
+		'CREATE OPERATOR CLASS', 'CREATE OPERATOR FAMILY')
 	EXECUTE FUNCTION ruvector_before_ddl();
-COMMENT ON EVENT TRIGGER ruvector_before_ddl IS 'moves shared names out of the way of extension vector; explains what stops a conversion';
+COMMENT ON EVENT TRIGGER ruvector_before_ddl IS 'moves shared names out of the way of extension vector; explains what stops a conversion; replaces links';
 
 CREATE EVENT TRIGGER ruvector_after_ddl ON ddl_command_end
 	WHEN TAG IN ('DROP EXTENSION', 'DROP SCHEMA', 'DROP OWNED', 'ALTER EXTENSION')

@@ -115,13 +115,19 @@ def test_our_schema_cannot_hold_both(bare: Database) -> None:
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("form", ["plain", "custom", "parallel"])
-def test_a_dump_restores_without_an_error(bare: Database, form: str, shared_dir: Path) -> None:
+@pytest.mark.parametrize(
+    ("form", "target_has"),
+    [("plain", ()), ("custom", ()), ("parallel", ()), ("plain", ("vector", "ruvector")), ("parallel", ("vector",))],
+)
+def test_a_dump_restores_without_an_error(
+    bare: Database, form: str, target_has: tuple[str, ...], shared_dir: Path
+) -> None:
+    """Also into a database that has pgvector already, where CREATE EXTENSION ruvector makes the links that the dump makes."""
     server = bare.server
     bare.execute("CREATE EXTENSION vector")
     bare.execute("CREATE EXTENSION ruvector")
     fill(bare)
-    target = server.create(())
+    target = server.create(target_has)
     environment = server.environment(bare.name)
 
     def run(program: str, *arguments: str, source: str | None = None) -> str:
@@ -194,6 +200,17 @@ def test_links_do_not_stand_in_the_way(bare: Database, extension: str) -> None:
     bare.execute("CREATE EXTENSION ruvector")
     bare.execute(f"DROP EXTENSION {extension}")
     bare.execute(f"CREATE EXTENSION {extension}")
+
+
+@pytest.mark.core
+def test_a_link_in_use_is_not_replaced(bare: Database) -> None:
+    bare.execute("CREATE EXTENSION vector")
+    bare.execute("CREATE EXTENSION ruvector")
+    fill(bare)
+    with pytest.raises(psycopg.errors.DuplicateObject, match='operator family "vector_cosine_ops"'):
+        bare.execute("CREATE OPERATOR FAMILY vector_cosine_ops USING ruhnsw")
+    bare.execute("SET enable_seqscan = off")
+    assert "every_v_idx1" in bare.plan("SELECT id FROM every ORDER BY v <=> '[1,2,3]' LIMIT 5")
 
 
 @pytest.mark.core
