@@ -13,7 +13,7 @@ The host calls every method from one thread with the GIL held, never two at a ti
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from ruvector_fdw.request import AnyQual, Batch, Estimate, PushLevel, SearchRequest
@@ -330,11 +330,12 @@ class VectorForeignDataWrapper(ForeignDataWrapper):
         """Add rows; a returned batch has the values as stored, for RETURNING and triggers."""
         raise NotImplementedError(_READ_ONLY)
 
-    def update_row(self, rowid: int, batch: Batch) -> Batch | None:
-        """Set the columns of the one row in `batch`."""
+    def update_row(self, rowid: int, batch: Batch) -> Batch | Literal[False] | None:
+        """Set the columns of the one row in `batch`. False: passed over, the statement has already changed this row."""
         raise NotImplementedError(_READ_ONLY)
 
-    def delete_row(self, rowid: int) -> None:
+    def delete_row(self, rowid: int) -> Literal[False] | None:
+        """Remove the row. False as for `update_row`."""
         raise NotImplementedError(_READ_ONLY)
 
     def truncate(self) -> None:

@@ -8,6 +8,8 @@ SQLSTATEs: PostgreSQL manual, appendix A.
 
 from __future__ import annotations
 
+import errno
+
 
 class RuvectorError(Exception):
     """Base of all errors raised on purpose; `sqlstate` may be overridden for one error."""
@@ -67,10 +69,29 @@ class StoreExistsError(StoreError):
     sqlstate = "58P02"
 
 
+# As PostgreSQL's errcode_for_file_access() chooses them.
+_STATE_OF_ERRNO = {
+    errno.EPERM: "42501",
+    errno.EACCES: "42501",
+    errno.EROFS: "42501",
+    errno.ENOENT: "58P01",
+    errno.ENOTDIR: "58P01",
+    errno.ENOSPC: "53100",
+    errno.EDQUOT: "53100",
+    errno.EMFILE: "53000",
+    errno.ENFILE: "53000",
+}
+
+
 class StoreAccessError(StoreError):
     """The operating system refuses: permissions, a read-only file system, a full disk."""
 
     sqlstate = "58030"
+
+    @classmethod
+    def of(cls, message: str, ex: OSError) -> StoreAccessError:
+        """The error for one of the operating system, whose reason is added to the message."""
+        return cls(f"{message}: {ex.strerror or ex}", sqlstate=_STATE_OF_ERRNO.get(ex.errno or 0))
 
 
 class StoreFormatError(StoreError):

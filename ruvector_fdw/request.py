@@ -255,11 +255,13 @@ class TableStore(StoreHooks, ABC):
         """Add rows; return their values where the store changed or made them (keys), else None."""
         raise NotImplementedError
 
-    def update(self, rowids: Sequence[int], batch: Batch) -> None:
-        """Set the columns `batch` has in these rows."""
+    def update(self, rowids: Sequence[int], batch: Batch) -> int:
+        """Set the columns `batch` has in these rows. Returns how many were changed: one that the transaction has
+        already changed since it was read is passed over, as PostgreSQL does when a row of a join has several matches."""
         raise NotImplementedError
 
-    def delete(self, rowids: Sequence[int]) -> None:
+    def delete(self, rowids: Sequence[int]) -> int:
+        """Remove these rows. Returns how many, see `update`."""
         raise NotImplementedError
 
     def truncate(self) -> None:

@@ -12,6 +12,7 @@ returns. Any number of processes may open a store; a `Store` belongs to one thre
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ruvector_fdw.errors import InvalidValueError, OptionError
+from ruvector_fdw import host
+from ruvector_fdw.errors import InvalidValueError, OptionError, StoreAccessError
 from ruvector_fdw.request import (
     METRIC_OF_OPERATOR,
     AnyQual,
@@ -134,8 +136,15 @@ class Store:
     def _write(self, action: Callable[[sqlite3.Connection], _Result]) -> _Result:
         with self._open.database.writing(durable=True) as connection:
             result = action(connection)
-        maintenance.seal_if_due(self._open)
+        self._seal()
         return result
+
+    def _seal(self, progress: maintenance.Progress | None = None) -> None:
+        """After a write. The rows are in: a full disk, say, is no reason to tell the caller that they are not."""
+        try:
+            maintenance.seal_if_due(self._open, *([progress] if progress else []))
+        except StoreAccessError as ex:
+            host.log(f"new rows are searched one by one for now: {ex}", logging.WARNING)
 
     def _encoded(self, vectors: Any, columns: Mapping[str, Any]) -> writer.Rows:
         values = dict(columns)
@@ -167,19 +176,19 @@ class Store:
                     ids = writer.insert(self._open, connection, rows, None, 1)
                 parts.append(np.arange(ids.start, ids.stop, dtype=np.int64))
                 tell("storing", end, len(vectors))
-            maintenance.seal_if_due(self._open, tell)
+            self._seal(tell)
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
     def update(self, row_ids: Iterable[int], **columns: Any) -> npt.NDArray[np.int64]:
         """Set columns of rows; the vector column goes by its name. Returns the new row ids, in the same order."""
-        ids = [int(row_id) for row_id in row_ids]
+        ids = _distinct(row_ids)
         rows = writer.encode(self._open, len(ids), columns, partial=True)
         made = self._write(lambda connection: writer.update(self._open, connection, ids, rows, None, 1))
         return np.arange(made.start, made.stop, dtype=np.int64)
 
     def delete(self, row_ids: Iterable[int]) -> None:
         """Remove rows. :raise SerializationError: one of them is not there any more."""
-        ids = [int(row_id) for row_id in row_ids]
+        ids = _distinct(row_ids)
         self._write(lambda connection: writer.delete(self._open, connection, ids, None, 1))
 
     # ---- reading ----------------------------------------------------------------------------------------------
@@ -297,6 +306,13 @@ class Store:
         transaction.settle(self._open)
         with shown(progress) as tell:
             maintenance.compact(self._open, rebuild, tell)
+
+
+def _distinct(row_ids: Iterable[int]) -> list[int]:
+    ids = [int(row_id) for row_id in row_ids]
+    if len(set(ids)) < len(ids):
+        raise InvalidValueError("a row is named twice")
+    return ids
 
 
 def _qual(column: str, operator: str, value: Any) -> AnyQual:

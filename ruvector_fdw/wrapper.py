@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -102,11 +102,11 @@ class RuvectorForeignDataWrapper(VectorForeignDataWrapper):
     def insert_batch(self, batch: Batch) -> Batch | None:
         return self.store.insert(batch)
 
-    def update_row(self, rowid: int, batch: Batch) -> None:
-        self.store.update([rowid], batch)
+    def update_row(self, rowid: int, batch: Batch) -> Literal[False] | None:
+        return None if self.store.update([rowid], batch) else False
 
-    def delete_row(self, rowid: int) -> None:
-        self.store.delete([rowid])
+    def delete_row(self, rowid: int) -> Literal[False] | None:
+        return None if self.store.delete([rowid]) else False
 
     def truncate(self) -> None:
         self.check_writable()

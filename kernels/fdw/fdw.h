@@ -148,9 +148,12 @@ extern AttrNumber rv_py_rowid_attnum(RvInstance *instance, TupleDesc desc);
 extern int	rv_py_batch_size(RvInstance *instance);
 /* The slots take over what the wrapper returns. */
 extern void rv_py_insert(RvModify *modify, TupleTableSlot **slots, int count, bool bulk);
-extern void rv_py_update(RvModify *modify, Datum rowid, TupleTableSlot *slot);
-/* True when the wrapper returned the row that it deleted, now in slot. */
-extern bool rv_py_delete(RvModify *modify, Datum rowid, TupleTableSlot *slot);
+
+/* What became of a row: passed over (update_row or delete_row returned False: this statement has already changed it),
+ * done, or done and the wrapper returned it, now in slot. */
+typedef enum RvOutcome { RV_PASSED_OVER, RV_DONE, RV_RETURNED } RvOutcome;
+extern RvOutcome rv_py_update(RvModify *modify, Datum rowid, TupleTableSlot *slot);
+extern RvOutcome rv_py_delete(RvModify *modify, Datum rowid, TupleTableSlot *slot);
 extern void rv_py_modify_end(RvModify *modify);
 extern void rv_py_truncate(RvInstance *instance);
 

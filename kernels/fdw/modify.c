@@ -257,7 +257,8 @@ exec_update(EState *estate, ResultRelInfo *info, TupleTableSlot *slot, TupleTabl
 {
 	ModifyState *state = info->ri_FdwState;
 
-	rv_py_update(state->modify, junk(state, plan_slot), slot);
+	if (rv_py_update(state->modify, junk(state, plan_slot), slot) == RV_PASSED_OVER)
+		return NULL;
 	return slot;
 }
 
@@ -267,8 +268,10 @@ exec_delete(EState *estate, ResultRelInfo *info, TupleTableSlot *slot, TupleTabl
 	ModifyState *state = info->ri_FdwState;
 	TupleDesc	desc = RelationGetDescr(info->ri_RelationDesc);
 
-	if (rv_py_delete(state->modify, junk(state, plan_slot), slot))
-		return slot;
+	RvOutcome	outcome = rv_py_delete(state->modify, junk(state, plan_slot), slot);
+
+	if (outcome != RV_DONE)
+		return outcome == RV_RETURNED ? slot : NULL;
 	ExecClearTuple(slot);
 	for (int i = 0; i < desc->natts; i++)
 	{

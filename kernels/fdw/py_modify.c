@@ -31,6 +31,7 @@ typedef struct ModifyCall
 	bool		bulk;
 	Datum		rowid;
 	int			number;			/* result */
+	RvOutcome	outcome;		/* result */
 } ModifyCall;
 
 static void
@@ -260,7 +261,9 @@ update_body(void *arg)
 	{
 		result = rv_py_call(object, "update_row", "(OO)", rowid,
 							rv_batch_from_slots(modify->desc, modify->types, modify->update_attrs, call->slots, 1));
-		if (result != Py_None)
+		if (result == Py_False)
+			call->outcome = RV_PASSED_OVER;
+		else if (result != Py_None)
 			store_batch(modify, result, call->slots, 1);
 		return;
 	}
@@ -269,12 +272,13 @@ update_body(void *arg)
 		store_row(modify, result, call->slots[0]);
 }
 
-void
+RvOutcome
 rv_py_update(RvModify *modify, Datum rowid, TupleTableSlot *slot)
 {
-	ModifyCall	call = {.modify = modify, .slots = &slot, .rowid = rowid};
+	ModifyCall	call = {.modify = modify, .slots = &slot, .rowid = rowid, .outcome = RV_DONE};
 
 	rv_py_run(update_body, &call);
+	return call.outcome;
 }
 
 static void
@@ -288,24 +292,25 @@ delete_body(void *arg)
 
 	if (modify->instance->extended)
 	{
-		rv_py_call(object, "delete_row", "(O)", rowid);
+		if (rv_py_call(object, "delete_row", "(O)", rowid) == Py_False)
+			call->outcome = RV_PASSED_OVER;
 		return;
 	}
 	result = rv_py_call(object, "delete", "(O)", rowid);
 	if (result != Py_None)
 	{
 		store_row(modify, result, call->slots[0]);
-		call->number = 1;
+		call->outcome = RV_RETURNED;
 	}
 }
 
-bool
+RvOutcome
 rv_py_delete(RvModify *modify, Datum rowid, TupleTableSlot *slot)
 {
-	ModifyCall	call = {.modify = modify, .slots = &slot, .rowid = rowid};
+	ModifyCall	call = {.modify = modify, .slots = &slot, .rowid = rowid, .outcome = RV_DONE};
 
 	rv_py_run(delete_body, &call);
-	return call.number == 1;
+	return call.outcome;
 }
 
 static void

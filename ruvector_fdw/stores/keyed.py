@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Conditions of the kinds whose tables are a number and a vector, neither ever NULL: `numpy` and `usearch`."""
+"""What the kinds whose tables are a number and a vector, neither ever NULL, share (`numpy` and `usearch`): conditions,
+and noticing that the mapped file is another one by now."""
 
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ruvector_fdw.errors import StoreAccessError, StoreNotFoundError
 from ruvector_fdw.request import AnyQual, NullQual, PushLevel, Qual, VectorQual
 
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -20,6 +24,20 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+
+
+def file_state(path: Path) -> tuple[int, ...]:
+    """Differs when the file was replaced or written to: what is mapped of it must not be read any more.
+
+    :raise StoreNotFoundError: it is gone. :raise StoreAccessError: it cannot be looked at.
+    """
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError) as ex:
+        raise StoreNotFoundError(f'file "{path}" does not exist') from ex
+    except OSError as ex:
+        raise StoreAccessError.of(f'could not read file "{path}"', ex) from ex
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def condition_level(qual: AnyQual, id_column: str, vector_column: str, metrics: Sequence[str]) -> PushLevel:

@@ -38,7 +38,7 @@ from ruvector_fdw.request import (
     VectorSortKey,
 )
 from ruvector_fdw.stores import planned_limit
-from ruvector_fdw.stores.keyed import condition_level, never, passing
+from ruvector_fdw.stores.keyed import condition_level, file_state, never, passing
 from ruvector_fdw.stores.vectors import DENSE_METRICS, ELEMENT_OF_TYPE, VectorCodec, distances, estimates
 
 _BLOCK_BYTES = 8 << 20
@@ -51,6 +51,7 @@ _COST_PER_VALUE, _COST_PER_BYTE = 0.000025, 1.0 / 8192
 
 def map_vectors(path: Path) -> npt.NDArray[Any]:
     """A file as a mapped array (n, dims). :raise StoreError: missing, unreadable, or not of its format."""
+    _check_format(path)
     try:
         if path.suffix == ".npy":
             loaded: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -59,15 +60,18 @@ def map_vectors(path: Path) -> npt.NDArray[Any]:
             return loaded
         if path.suffix == ".fvecs":
             return _map_vecs(path, np.dtype("<f4"))
-        if path.suffix == ".bvecs":
-            return _map_vecs(path, np.dtype("u1"))
+        return _map_vecs(path, np.dtype("u1"))
     except FileNotFoundError as ex:
         raise StoreNotFoundError(f'file "{path}" does not exist') from ex
     except OSError as ex:
-        raise StoreAccessError(f'could not read file "{path}": {ex.strerror or ex}') from ex
+        raise StoreAccessError.of(f'could not read file "{path}"', ex) from ex
     except (ValueError, EOFError) as ex:
         raise StoreCorruptError(f'file "{path}" is damaged or not of its format: {ex}') from ex
-    raise OptionError(f'unrecognized file format of "{path}"', hint="Use .npy, .fvecs or .bvecs.")
+
+
+def _check_format(path: Path) -> None:
+    if path.suffix not in (".npy", ".fvecs", ".bvecs"):
+        raise OptionError(f'unrecognized file format of "{path}"', hint="Use .npy, .fvecs or .bvecs.")
 
 
 def _map_vecs(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -102,12 +106,22 @@ class NumpyTable(TableStore):
         if "path" not in options:
             raise OptionError('option "path" is required for kind "numpy"', sqlstate="HV00B")
         self.path = Path(options["path"])
-        self.vectors = map_vectors(self.path)
+        _check_format(self.path)
+        self._map()
         self.id_column = options.get("id_column", "id")
         vector_columns = [n for n, c in columns.items() if c.base_type_name in ELEMENT_OF_TYPE]
         self.vector_column = options.get("vector_column", next(iter(vector_columns), "embedding"))
+
+    def _map(self) -> None:
+        self._state = file_state(self.path)
+        self.vectors = map_vectors(self.path)
         self._codec = VectorCodec("f32", int(self.vectors.shape[1]))
         self._block = max(1, _BLOCK_BYTES // (4 * int(self.vectors.shape[1])))
+
+    def _renew(self) -> None:
+        """Map the file again when it is another one by now."""
+        if file_state(self.path) != self._state:
+            self._map()
 
     def columns(self) -> list[ColumnDefinition]:
         dims = self.vectors.shape[1]
@@ -128,6 +142,7 @@ class NumpyTable(TableStore):
         return isinstance(key, VectorSortKey) and key.attname == self.vector_column and key.metric in DENSE_METRICS
 
     def estimate(self, request: SearchRequest) -> Estimate:
+        self._renew()
         count, dims = self.vectors.shape
         rows = float(count)
         for qual in request.quals:
@@ -146,6 +161,7 @@ class NumpyTable(TableStore):
     # ---- scanning ---------------------------------------------------------------------------------------------
 
     def scan(self, request: SearchRequest) -> Iterator[Batch]:
+        self._renew()
         if any(never(qual) for qual in request.quals) or request.limit == 0:
             return
         key = request.vector_key

@@ -45,9 +45,10 @@ from ruvector_fdw.request import (
     VectorSortKey,
 )
 from ruvector_fdw.stores import planned_limit
-from ruvector_fdw.stores.keyed import condition_level, never, passing
+from ruvector_fdw.stores.keyed import condition_level, file_state, never, passing
 from ruvector_fdw.stores.store.hits import Hits, Ids, Source
 from ruvector_fdw.stores.store.rank import ExactOrder
+from ruvector_fdw.stores.usearch_layout import check_layout
 from ruvector_fdw.stores.vectors import ELEMENT_OF_TYPE, METRICS_OF_ELEMENT, VectorCodec, distances
 
 _OPTIONS = ("kind", "path", "id_column", "vector_column", "ef_search")
@@ -59,6 +60,21 @@ _METRICS = {
     "Tanimoto": "jaccard",
     "Jaccard": "jaccard",
 }
+_BITS = {
+    "F64": 64,
+    "F32": 32,
+    "BF16": 16,
+    "F16": 16,
+    "E5M2": 8,
+    "E4M3": 8,
+    "E3M2": 8,
+    "E2M3": 8,
+    "I8": 8,
+    "U8": 8,
+    "B1": 1,
+}
+# Whole numbers that stand for -1 or 0 to 1: the lowest, and that of 1.
+_STEPS = {"I8": (-127, 127), "U8": (0, 255)}
 _BLOCK_ROWS = 4096
 _FIRST_TAKEN, _MOST_TAKEN = 32, 1024
 # In the planner's unit: a search of the graph, a row of it, a row of a pass over all.
@@ -78,19 +94,28 @@ class UsearchTable(TableStore):
         if "path" not in options:
             raise OptionError('option "path" is required for kind "usearch"', sqlstate="HV00B")
         self.path = Path(options["path"])
-        self._index = _viewed(self.path)
         expansion = options.get("ef_search")
-        if expansion is not None:
-            if not expansion.isdigit() or not 1 <= int(expansion) <= 1000:
-                raise OptionError(f'invalid value for option "ef_search": "{expansion}"', hint="It is 1 to 1000.")
-            self._index.expansion_search = int(expansion)
-        is_bits = self._index.dtype.name == "B1"
-        self._codec = VectorCodec("bit" if is_bits else "f32", int(self._index.ndim))
-        self.metric = _METRICS.get(self._index.metric.name)
+        if expansion is not None and not (expansion.isdigit() and 1 <= int(expansion) <= 1000):
+            raise OptionError(f'invalid value for option "ef_search": "{expansion}"', hint="It is 1 to 1000.")
+        self._view()
         self.id_column = options.get("id_column", "id")
         vector_columns = [name for name, c in columns.items() if c.base_type_name in ELEMENT_OF_TYPE]
         self.vector_column = options.get("vector_column", next(iter(vector_columns), "embedding"))
+
+    def _view(self) -> None:
+        self._state = file_state(self.path)
+        self._index = _viewed(self.path)
+        if "ef_search" in self.options:
+            self._index.expansion_search = int(self.options["ef_search"])
+        self._scalar = str(self._index.dtype.name)
+        self._codec = VectorCodec("bit" if self._scalar == "B1" else "f32", int(self._index.ndim))
+        self.metric = _METRICS.get(self._index.metric.name)
         self._keys: Ids | None = None
+
+    def _renew(self) -> None:
+        """View the file again when it is another one by now."""
+        if file_state(self.path) != self._state:
+            self._view()
 
     def columns(self) -> list[ColumnDefinition]:
         base = "bit" if self._codec.element == "bit" else "ruvector"
@@ -112,6 +137,7 @@ class UsearchTable(TableStore):
         return isinstance(key, VectorSortKey) and key.attname == self.vector_column and key.metric in known
 
     def estimate(self, request: SearchRequest) -> Estimate:
+        self._renew()
         count = float(max(1, len(self._index)))
         rows = count
         for qual in request.quals:
@@ -134,6 +160,7 @@ class UsearchTable(TableStore):
     # ---- scanning ---------------------------------------------------------------------------------------------
 
     def scan(self, request: SearchRequest) -> Iterator[Batch]:
+        self._renew()
         if any(never(qual) for qual in request.quals) or request.limit == 0:
             return
         key = request.vector_key
@@ -143,10 +170,11 @@ class UsearchTable(TableStore):
             return
         thresholds = any(isinstance(qual, VectorQual) for qual in request.quals)
         wanted = planned_limit(request)
-        if key.metric != self.metric or thresholds or request.quals or wanted > len(self._index) // 4:
+        asked = self._asked(query) if key.metric == self.metric else None
+        if asked is None or thresholds or request.quals or wanted > len(self._index) // 4:
             sources: list[Source] = [_Everything(self, request, key.metric, query)]
         else:
-            sources = [_Graph(self, query, int(wanted) if wanted < np.inf else _FIRST_TAKEN)]
+            sources = [_Graph(self, query, asked, int(wanted) if wanted < np.inf else _FIRST_TAKEN)]
 
         def resolve(ids: list[int]) -> tuple[npt.NDArray[np.float64], list[tuple[int]]]:
             found = distances(key.metric, query, self.vectors(np.array(ids, dtype=np.int64)))
@@ -203,20 +231,33 @@ class UsearchTable(TableStore):
                 ids, block = ids[kept], block[kept]
             yield ids, block
 
-    def nearest(self, query: Any, count: int) -> Ids:
+    def _asked(self, query: Any) -> Any | None:
+        """The query as the graph is to be asked. Of a float usearch makes an i8 or u8 of length 1, whatever length the
+        vectors of the file have, so the number is made here; None when it is none: then every vector is looked at."""
+        if self._scalar not in _STEPS:
+            return query
+        lowest, steps = _STEPS[self._scalar]
+        longest = float(np.abs(query).max())
+        # only L2 minds the length of the query
+        scaled = np.rint(query * (steps if self.metric == "l2" else steps / longest if longest else np.nan))
+        fits = bool((scaled >= lowest).all() and (scaled <= steps).all())
+        return scaled.astype(np.int8 if lowest else np.uint8) if fits else None
+
+    def nearest(self, asked: Any, count: int) -> Ids:
         """The keys that the file's graph finds."""
         host.check_interrupts()
-        return np.asarray(self._index.search(query, count, threads=1).keys).astype(np.int64)
+        return np.asarray(self._index.search(asked, count, threads=1).keys).astype(np.int64)
 
     def vectors(self, ids: Ids) -> Any:
         """The vectors of these keys, float32 or packed bits."""
-        if self._codec.element == "bit":
-            found = self._index.get(ids.astype(np.uint64))
-        else:
-            found = self._index.get(ids.astype(np.uint64), dtype="f32")
+        if not ids.size:
+            return self._codec.block([])
+        as_stored = self._codec.element == "bit" or self._scalar in _STEPS
+        found = self._index.get(ids.astype(np.uint64), dtype=None if as_stored else "f32")
         if any(vector is None for vector in found):
             raise StoreCorruptError(f'file "{self.path}" has lost a vector that its keys name')
-        return np.stack(found) if found else np.empty((0, self._codec.dims), dtype=np.float32)
+        block = np.stack(found)
+        return block / np.float32(_STEPS[self._scalar][1]) if self._scalar in _STEPS else block
 
     def _batch(self, request: SearchRequest, ids: Ids, found: npt.NDArray[np.float64] | None) -> Batch:
         columns: dict[str, ColumnData] = {}
@@ -230,9 +271,10 @@ class UsearchTable(TableStore):
 class _Graph:
     """Candidates of the graph, in rounds of twice the size; each round gives what is new."""
 
-    def __init__(self, table: UsearchTable, query: Any, wanted: int) -> None:
+    def __init__(self, table: UsearchTable, query: Any, asked: Any, wanted: int) -> None:
         self._table = table
         self._query = query
+        self._asked = asked
         self._size = max(wanted, _FIRST_TAKEN)
         self._given: Ids = np.empty(0, dtype=np.int64)
 
@@ -244,7 +286,7 @@ class _Graph:
             assert table.metric is not None
             hits = _Everything(table, request, table.metric, self._query).next_batch()
             return hits.take(~np.isin(hits.row_ids, self._given))
-        found = table.nearest(self._query, self._size)
+        found = table.nearest(self._asked, self._size)
         self._size *= 2
         ids = found[~np.isin(found, self._given)]
         self._given = np.concatenate([self._given, ids])
@@ -281,13 +323,12 @@ def _viewed(path: Path) -> Any:
             'kind "usearch" needs the Python package usearch', hint='Install it: pip install "ruvector-fdw[usearch]".'
         ) from ex
     try:
-        with open(path, "rb"):
-            pass
+        row_bytes = check_layout(path)
         index = Index.restore(str(path), view=True)
     except FileNotFoundError as ex:
         raise StoreNotFoundError(f'file "{path}" does not exist') from ex
     except OSError as ex:
-        raise StoreAccessError(f'could not read file "{path}": {ex.strerror or ex}') from ex
+        raise StoreAccessError.of(f'could not read file "{path}"', ex) from ex
     except ValueError as ex:
         raise StoreFormatError(f'"{path}" is not a usearch file', detail=f"{ex}", sqlstate="HV000") from ex
     except (RuntimeError, KeyError) as ex:
@@ -296,4 +337,9 @@ def _viewed(path: Path) -> Any:
         raise StoreFormatError(f'"{path}" is not a usearch file', sqlstate="HV000")
     if index.multi:
         raise UnsupportedError(f'file "{path}" has several vectors a key')
+    bits = _BITS.get(index.dtype.name)
+    if bits is None:
+        raise UnsupportedError(f'file "{path}" has vectors of an unknown type, "{index.dtype.name}"')
+    if row_bytes != (int(index.ndim) * bits + 7) // 8:
+        raise StoreCorruptError(f'file "{path}" is damaged: {index.ndim} dimensions in {row_bytes} bytes')
     return index

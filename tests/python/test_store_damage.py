@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -15,11 +16,13 @@ import pytest
 
 from ruvector_fdw.errors import (
     RuvectorError,
+    StoreAccessError,
     StoreCorruptError,
     StoreFormatError,
     StoreNotFoundError,
 )
 from ruvector_fdw.store import Store
+from ruvector_fdw.stores.store import segment
 
 
 @pytest.fixture
@@ -170,4 +173,33 @@ except StoreAccessError as ex:
         with Store(path) as store:
             store.compact()
         assert count() == 310
-        assert reader.communicate()[0] == "58030\n"
+        assert reader.communicate()[0] == "42501\n"
+
+
+def test_a_full_disk_is_one_error_and_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def limit(pages: int) -> None:
+        store._open.database._writer.execute(f"PRAGMA max_page_count = {pages}")  # type: ignore[union-attr]
+
+    with Store(path) as store:
+        store.add(np.ones((1, 8)), id=[-1])
+        before = len(store)
+        limit(1)
+        with pytest.raises(StoreAccessError) as caught:
+            store.add(np.ones((5000, 8)), id=range(5000))
+        assert caught.value.sqlstate == "53100" and "is full" in str(caught.value)
+        assert len(store) == before and store.check() == []
+        limit(1_000_000)
+        store.add(np.ones((1, 8)), id=[-2])
+
+        # The rows have found room, the segment has not: that is tried again with the next rows.
+        def full(descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(segment.os, "fsync", full)
+        segments = store.stats()["segments"]
+        store.add(np.ones((5000, 8)), id=range(5000))
+        assert len(store) == before + 5001 and store.stats()["segments"] == segments
+        monkeypatch.undo()
+        store.add(np.ones((1, 8)), id=[-3])
+        assert store.stats()["delta_rows"] == 0 and store.check() == []
+    assert len(list((path / "segments").iterdir())) == Store(path).stats()["segments"]

@@ -114,3 +114,24 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
             open_table(options, {})
     with pytest.raises(OptionError, match='invalid value for option "kind"'):
         open_table({"kind": "tape"}, {})
+
+
+def test_a_file_that_is_replaced_or_rewritten_is_mapped_again(tmp_path: Path) -> None:
+    """Also in place, as numpy.save does it: what was mapped of a file that is shorter now must not be touched."""
+    file = tmp_path / "v.npy"
+    np.save(file, np.ones((3000, 4), np.float32))
+    table = open_table({"kind": "numpy", "path": str(file)}, {})
+
+    def rows() -> int:
+        assert table.estimate(SearchRequest(("id",))).rows == len(np.load(file))
+        return sum(batch.count for batch in table.scan(SearchRequest(("id", "embedding"))))
+
+    assert rows() == 3000
+    np.save(file, np.ones((5, 4), np.float32))
+    assert rows() == 5
+    np.save(tmp_path / "other.npy", np.ones((7, 6), np.float32))
+    (tmp_path / "other.npy").rename(file)
+    assert rows() == 7
+    file.unlink()
+    with pytest.raises(StoreNotFoundError):
+        rows()

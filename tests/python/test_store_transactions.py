@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ruvector_fdw.errors import SerializationError
+from ruvector_fdw.errors import SerializationError, StoreBusyError
 from ruvector_fdw.request import SearchRequest
 from ruvector_fdw.store import Store
 from ruvector_fdw.stores.store import maintenance, transaction, writer
@@ -194,26 +194,87 @@ def test_outside_the_cluster_a_pending_change_stays_hidden(two: tuple[Session, S
 def test_savepoints(two: tuple[Session, Session]) -> None:
     mine, other = two
     mine.insert(1)
-    mine.transaction.savepoint(2)
+    mine.transaction.level = 2
     mine.insert(2)
     mine.delete(1)
-    mine.transaction.savepoint(3)
+    mine.transaction.level = 3
     mine.insert(3)
     mine.delete(2)
     assert mine.ids() == [3]
     mine.transaction.rollback_to(3)
     assert mine.ids() == [2]
-    mine.transaction.savepoint(3)
+    mine.transaction.level = 3
     mine.insert(4)
     mine.transaction.release(3)
     assert mine.ids() == [2, 4]
     mine.transaction.rollback_to(2)
     assert mine.ids() == [1]
-    mine.transaction.savepoint(2)
+    mine.transaction.level = 2
     mine.insert(5)
     mine.transaction.release(2)
     mine.commit()
     assert (mine.ids(), other.searched()) == ([1, 5], [1, 5])
+
+
+def test_a_rollback_to_a_savepoint_that_fails_is_made_up_for(
+    two: tuple[Session, Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL goes on after such a failure, so the store must not commit what was to be undone."""
+    mine, other = two
+    mine.insert(1)
+    mine.transaction.level = 2
+    mine.insert(2)
+
+    def refused(durable: bool) -> None:
+        raise StoreBusyError("not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mine.store.database, "writing", refused)
+        with pytest.raises(StoreBusyError):
+            mine.transaction.rollback_to(2)
+        with pytest.raises(StoreBusyError):
+            mine.transaction.prepare()
+    mine.transaction.level = 1
+    mine.insert(3)
+    mine.commit()
+    assert mine.ids() == other.ids() == [1, 3]
+
+
+def test_no_commit_is_seen_without_an_earlier_one(two: tuple[Session, Session], path: Path) -> None:
+    """Both end while a reader asks how they ended: the first between the two questions, the second after it."""
+    mine, other = two
+    mine.insert(1)
+    other.insert(2)
+    for session in two:
+        session.transaction.prepare()
+    cluster = mine.cluster
+    reader = Session(path, cluster)
+
+    def outcome(origin: str, xid: int) -> str:
+        answer = cluster.outcome(origin, xid)
+        cluster.ended |= {mine.xid: "committed", other.xid: "committed"}
+        return answer
+
+    reader.store.outcome = outcome  # type: ignore[assignment]
+    assert reader.ids() == [1, 2]
+
+
+def test_a_row_met_twice_in_one_statement_is_changed_once(two: tuple[Session, Session]) -> None:
+    mine, _ = two
+    mine.insert(1, 2)
+    mine.commit()
+    rows = dict((number, row_id) for row_id, number in mine.rows())
+    changed = writer.encode(mine.store, 1, {"id": [5]}, partial=True)
+
+    def update(row_id: int) -> int:
+        return len(mine.transaction.write(lambda c, tx, level: writer.update(mine.store, c, [row_id], changed, tx, level)))
+
+    assert (update(rows[1]), update(rows[1]), mine.ids()) == (1, 0, [2, 5])
+    mine.delete(2)
+    again = mine.transaction.write(lambda c, tx, level: writer.delete(mine.store, c, [rows[2]], tx, level))
+    assert again == []
+    mine.commit()
+    assert mine.ids() == [5] and maintenance.check(mine.store) == []
 
 
 def test_two_transactions_cannot_change_one_row(two: tuple[Session, Session]) -> None:

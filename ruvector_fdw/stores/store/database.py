@@ -36,6 +36,8 @@ _PROGRESS_STEPS = 20_000
 _CACHE_KIB = 65536
 _CHECKPOINT_PAGES = 4000
 _LOG_BYTES = 64 << 20
+# What the texts of SQLite's errors say (3.10 knows no codes), and the SQLSTATE of each.
+_REFUSALS = {"is full": "53100", "readonly": "42501", "unable to open": "58030", "disk I/O": "58030"}
 
 
 class Database:
@@ -90,7 +92,7 @@ class Database:
         except FileNotFoundError as ex:
             raise StoreNotFoundError(f'directory "{directory.parent}" does not exist') from ex
         except OSError as ex:
-            raise StoreAccessError(f'could not create store "{directory}": {ex.strerror}') from ex
+            raise StoreAccessError.of(f'could not create store "{directory}"', ex) from ex
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return cls(directory)
@@ -103,7 +105,7 @@ class Database:
                 f'store "{self.directory}" does not exist', hint="A store is made by ruvector_fdw.Store.create."
             ) from ex
         except OSError as ex:
-            raise StoreAccessError(f'could not open store "{self.directory}": {ex.strerror}') from ex
+            raise StoreAccessError.of(f'could not open store "{self.directory}"', ex) from ex
         return status.st_dev, status.st_ino
 
     def _check_format(self, connection: sqlite3.Connection) -> None:
@@ -233,8 +235,9 @@ class Database:
             ) from ex
         if "locked" in text or "busy" in text:
             raise StoreBusyError(f"could not lock {name}: {text}") from ex
-        if any(word in text for word in ("disk", "unable to open", "readonly", "full", "I/O")):
-            raise StoreAccessError(f"could not access {name}: {text}") from ex
+        for words, state in _REFUSALS.items():
+            if words in text:
+                raise StoreAccessError(f"could not access {name}: {text}", sqlstate=state) from ex
         raise RuvectorError(f"unexpected error in {name}: {text}") from ex
 
     def close(self) -> None:

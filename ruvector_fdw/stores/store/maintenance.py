@@ -50,7 +50,7 @@ def maintaining(store: OpenStore, wait_s: float) -> Iterator[bool]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
     except OSError as ex:
-        raise StoreAccessError(f'could not open "{path}": {ex.strerror}') from ex
+        raise StoreAccessError.of(f'could not open "{path}"', ex) from ex
     try:
         deadline = time.monotonic() + wait_s
         while True:

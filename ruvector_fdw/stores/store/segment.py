@@ -68,7 +68,7 @@ class Segment:
         except FileNotFoundError as ex:
             raise SegmentMissing(file) from ex
         except OSError as ex:
-            raise StoreAccessError(f"could not read {self._name}: {ex.strerror}") from ex
+            raise StoreAccessError.of(f"could not read {self._name}", ex) from ex
         try:
             self._segment = _engine.Segment(self._map, verify=True)
         except (_engine.EngineError, ValueError) as ex:
@@ -261,7 +261,7 @@ class SegmentBuilder:
         except OSError as ex:
             with suppress(OSError):
                 temporary.unlink()
-            raise StoreAccessError(f'could not write segment "{final}": {ex.strerror}') from ex
+            raise StoreAccessError.of(f'could not write segment "{final}"', ex) from ex
         return SegmentFile(name, int(blob.size), self._count)
 
     def close(self) -> None:

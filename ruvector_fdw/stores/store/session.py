@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from ruvector_fdw import host
 from ruvector_fdw.errors import SerializationError, StoreBusyError, StoreNotFoundError
@@ -20,6 +21,8 @@ from ruvector_fdw.stores.store import maintenance
 from ruvector_fdw.stores.store.opened import OpenStore
 from ruvector_fdw.stores.store.snapshot import Snapshot
 from ruvector_fdw.stores.store.transaction import Transaction, Write
+
+_Result = TypeVar("_Result")
 
 
 class SharedSnapshot:
@@ -47,8 +50,10 @@ class Session:
     def __init__(self, directory: Path) -> None:
         self.store = OpenStore.open(directory)
         self._transaction: Transaction | None = None
+        self._level = 1
         self._repeatable = False
         self._kept: SharedSnapshot | None = None
+        self._kept_level = 1
         self._changed = False
 
     @classmethod
@@ -77,6 +82,8 @@ class Session:
 
     def snapshot(self, for_change: bool) -> SharedSnapshot:
         """The snapshot a scan reads from; release it when the scan is over."""
+        if self._transaction is not None:
+            self._transaction.catch_up()
         if self._kept is not None and not (self._repeatable and self._changed):
             return self._kept.share()
         made = SharedSnapshot(self.store.snapshot(self._transaction.tx if self._transaction else None))
@@ -87,7 +94,7 @@ class Session:
             self._drop_kept()
             self._changed = False
         if self._repeatable or for_change:
-            self._kept = made.share()
+            self._kept, self._kept_level = made.share(), self._level
         return made
 
     def end_scan(self) -> None:
@@ -101,14 +108,16 @@ class Session:
 
     # ---- writing ----------------------------------------------------------------------------------------------
 
-    def write(self, action: Write[object]) -> None:
+    def write(self, action: Write[_Result]) -> _Result:
         """Stage a change in the current PostgreSQL transaction."""
         if self._transaction is None:
             self._transaction = Transaction(self.store, host.cluster_id(), host.current_xid())
+        self._transaction.level = self._level
         if self._repeatable and self._kept is None:
             self.snapshot(False).release()
-        self._transaction.write(action)
+        result = self._transaction.write(action)
         self._changed = True
+        return result
 
     @property
     def _staged(self) -> Transaction | None:
@@ -118,18 +127,21 @@ class Session:
         self._repeatable = repeatable
 
     def savepoint(self, level: int) -> None:
-        if self._transaction is None:
-            self._transaction = Transaction(self.store, host.cluster_id(), host.current_xid())
-        self._transaction.savepoint(level)
+        self._level = level
 
     def release(self, level: int) -> None:
+        self._level = level - 1
+        self._kept_level = min(self._kept_level, self._level)
         if self._transaction is not None:
             self._transaction.release(level)
 
     def rollback_to(self, level: int) -> None:
+        self._level = level - 1
+        if self._kept_level >= level and not self._repeatable:
+            self._drop_kept()  # a scan that an error has ended does not say so
         if self._transaction is not None:
-            self._transaction.rollback_to(level)
             self._changed = True
+            self._transaction.rollback_to(level)
 
     def prepare(self) -> None:
         """Durable, and sealed if the delta has grown: the cost of an index is paid where it arises, and can still
@@ -161,6 +173,7 @@ class Session:
     def _end(self) -> None:
         self._drop_kept()
         self._transaction = None
+        self._level = 1
         self._repeatable = self._changed = False
 
 

@@ -98,18 +98,26 @@ class Snapshot:
     def _visibility(self, own_tx: int | None) -> tuple[Condition, Ranges]:
         """A condition on `rows r` that hides what uncommitted transactions inserted and committed ones deleted, and
         the ranges of row ids that it hides."""
-        unseen: list[int] = []
-        seen: list[int] = []
-        listed = self.connection.execute("SELECT tx, origin, xid, prepared FROM transactions")
-        for tx, origin, xid, prepared in listed:
-            committed = tx == own_tx or self.store.ended(origin, xid, bool(prepared)) == "committed"
-            (seen if committed else unseen).append(tx)
+        listed = self.connection.execute("SELECT tx, origin, xid, prepared FROM transactions").fetchall()
+        committed = self._committed(listed, own_tx)
+        # Asked one after the other is not one moment: a later answer may be newer than an earlier one, until all agree.
+        while len(listed) > 1 and (again := self._committed(listed, own_tx)) != committed:
+            committed = again
+        seen = sorted(committed)
+        unseen = [row[0] for row in listed if row[0] not in committed]
         self._seen = tuple(tx for tx in seen if tx != own_tx)
         ranges = self.connection.execute(
             "SELECT first_row, last_row FROM inserted WHERE tx IN (SELECT value FROM json_each(?)) ORDER BY first_row",
             (json.dumps(unseen),),
         )
         return visibility(unseen, seen), tuple(ranges) if unseen else ()
+
+    def _committed(self, listed: list[tuple[int, str, int, int]], own_tx: int | None) -> set[int]:
+        return {
+            tx
+            for tx, origin, xid, prepared in listed
+            if tx == own_tx or self.store.ended(origin, xid, bool(prepared)) == "committed"
+        }
 
     def others(self) -> tuple[int, tuple[int, ...]]:
         """Changes exactly when a transaction other than our own has become visible since another snapshot."""

@@ -207,16 +207,18 @@ class StoreTable(TableStore):
         rows = self._encoded(batch, batch.count, partial=False)
         session.write(lambda connection, tx, level: writer.insert(session.store, connection, rows, tx, level))
 
-    def update(self, rowids: Sequence[int], batch: Batch) -> None:
+    def update(self, rowids: Sequence[int], batch: Batch) -> int:
         session = self._open()
         rows = self._encoded(batch, len(rowids), partial=True)
         ids = [int(row_id) for row_id in rowids]
-        session.write(lambda connection, tx, level: writer.update(session.store, connection, ids, rows, tx, level))
+        return len(
+            session.write(lambda connection, tx, level: writer.update(session.store, connection, ids, rows, tx, level))
+        )
 
-    def delete(self, rowids: Sequence[int]) -> None:
+    def delete(self, rowids: Sequence[int]) -> int:
         session = self._open()
         ids = [int(row_id) for row_id in rowids]
-        session.write(lambda connection, tx, level: writer.delete(session.store, connection, ids, tx, level))
+        return len(session.write(lambda connection, tx, level: writer.delete(session.store, connection, ids, tx, level)))
 
     def truncate(self) -> None:
         session = self._open()

@@ -40,9 +40,11 @@ class Transaction:
         self.tx: int | None = None
         self.level = 1
         self.prepared = False
+        self._undo_from: int | None = None
 
     def write(self, action: Write[_Result]) -> _Result:
         """Run `action(connection, tx, level)` in a SQLite transaction; the first one registers this transaction."""
+        self.catch_up()
         with self._store.database.writing(durable=False) as connection:
             tx = self.tx
             if tx is None:
@@ -57,12 +59,8 @@ class Transaction:
         self.tx = tx
         return result
 
-    def savepoint(self, level: int) -> None:
-        self.level = level
-
     def release(self, level: int) -> None:
         """What `level` and above did now belongs to level - 1."""
-        self.level = level - 1
         if self.tx is not None:
             with self._store.database.writing(durable=False) as connection:
                 for table in ("inserted", "deleted"):
@@ -71,14 +69,22 @@ class Transaction:
                     )
 
     def rollback_to(self, level: int) -> None:
-        """Undo what `level` and above did."""
-        self.level = level - 1
+        """Undo what `level` and above did. PostgreSQL, which is rolling back, takes no error for an answer: when the
+        store cannot be had now, `catch_up` must succeed before anything is read, written or committed."""
         if self.tx is not None:
+            self._undo_from = level if self._undo_from is None else min(level, self._undo_from)
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Do what a `rollback_to` has left undone, if anything."""
+        if self.tx is not None and self._undo_from is not None:
             with self._store.database.writing(durable=False) as connection:
-                _undo(connection, self.tx, level)
+                _undo(connection, self.tx, self._undo_from)
+            self._undo_from = None
 
     def prepare(self) -> None:
         """Make everything staged durable. After this PostgreSQL decides alone."""
+        self.catch_up()
         if self.tx is not None:
             host.secure_xid()
             with self._store.database.writing(durable=True) as connection:

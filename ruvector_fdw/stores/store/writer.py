@@ -112,26 +112,31 @@ def _note_inserted(connection: sqlite3.Connection, ids: range, tx: int | None, l
 
 def delete(
     store: OpenStore, connection: sqlite3.Connection, row_ids: Sequence[int], tx: int | None, level: int
-) -> None:
-    """Remove rows that the caller has seen.
+) -> list[int]:
+    """Remove rows that the caller has seen; returns those it did remove. A row that the same transaction has already
+    removed or changed is passed over: the caller has seen it before, in the same statement (`UPDATE … FROM` with
+    several matches), where PostgreSQL too takes the first and forgets the rest.
 
     :raise SerializationError: another transaction has removed or changed one of them.
     """
+    taken: list[int] = []
     for row_id in row_ids:
         other = connection.execute("SELECT tx FROM deleted WHERE row_id = ?", (row_id,)).fetchone()
+        if other is not None and other[0] == tx:
+            continue
         there = connection.execute("SELECT 1 FROM rows WHERE row_id = ?", (row_id,)).fetchone()
-        if there is None or (other is not None and other[0] != tx):
+        if there is None or other is not None:
             raise SerializationError(
                 "could not serialize access due to concurrent update",
                 detail=f'Row {row_id} of store "{store.directory}" was changed by another transaction.',
             )
-        if other is not None:
-            raise InvalidValueError(f"row {row_id} was already deleted by this transaction", sqlstate="27000")
+        taken.append(row_id)
     if tx is None:
-        remove(connection, row_ids)
-        connection.execute("UPDATE state SET commits = commits + 1, row_count = row_count - ?", (len(row_ids),))
+        remove(connection, taken)
+        connection.execute("UPDATE state SET commits = commits + 1, row_count = row_count - ?", (len(taken),))
     else:
-        connection.executemany("INSERT INTO deleted VALUES (?, ?, ?)", ((row_id, tx, level) for row_id in row_ids))
+        connection.executemany("INSERT INTO deleted VALUES (?, ?, ?)", ((row_id, tx, level) for row_id in taken))
+    return taken
 
 
 def remove(connection: sqlite3.Connection, row_ids: Sequence[int]) -> None:
@@ -154,9 +159,8 @@ def update(
     tx: int | None,
     level: int,
 ) -> range:
-    """Give each of these rows a successor with the columns that `rows` has; returns the new ids."""
-    if not row_ids:
-        return range(0)
+    """Give each of these rows a successor with the columns that `rows` has; returns the new ids, none for a row that
+    `delete` passes over."""
     spec = store.spec
     names = [column.name for column in spec.payload]
     fields = "".join(f", r.{spec.field_of(name)}" for name in names)
@@ -168,10 +172,14 @@ def update(
         ).fetchone()
         for row_id in row_ids
     ]
-    delete(store, connection, row_ids, tx, level)  # says so when one of them is gone
-    payload = {name: rows.payload.get(name, [row[2 + i] for row in old]) for i, name in enumerate(names)}
+    taken = set(delete(store, connection, row_ids, tx, level))  # says so when one of them is gone
+    at = [i for i, row_id in enumerate(row_ids) if row_id in taken]
+    payload = {
+        name: [rows.payload[name][i] for i in at] if name in rows.payload else [old[i][2 + number] for i in at]
+        for number, name in enumerate(names)
+    }
     if rows.vectors is not None:
-        successors = Rows(len(row_ids), payload, rows.vectors, rows.kinds)
+        successors = Rows(len(at), payload, [rows.vectors[i] for i in at], [rows.kinds[i] for i in at])
     else:
-        successors = Rows(len(row_ids), payload, [row[1] for row in old], [row[0] for row in old])
+        successors = Rows(len(at), payload, [old[i][1] for i in at], [old[i][0] for i in at])
     return insert(store, connection, successors, tx, level)
