@@ -31,7 +31,7 @@ check_spec(const rv_spec &spec)
 	if (spec.metric == RV_METRIC_L1 && (spec.quantization == RV_QUANTIZATION_PQ16 || spec.quantization == RV_QUANTIZATION_BINARY))
 		fail(RV_UNSUPPORTED, "quantization \"%s\" is not supported for the L1 distance",
 			 spec.quantization == RV_QUANTIZATION_PQ16 ? "pq16" : "binary");
-	if (spec.kind == RV_KIND_IVF && (!dense || spec.metric == RV_METRIC_L1))
+	if (spec.kind == RV_KIND_IVF && spec.metric != RV_METRIC_HAMMING && (!dense || spec.metric == RV_METRIC_L1))
 		fail(RV_UNSUPPORTED, "inverted lists are not supported for this element and metric");
 	if (spec.dims < 1 || (dense && spec.dims > 16000))
 		fail(RV_INVALID, "dims must be between 1 and 16000, not %u", spec.dims);
@@ -120,6 +120,12 @@ rv_builder_blob(const rv_builder *builder, const void **bytes, size_t *size, rv_
 		*size = builder->blob.total();
 		return RV_OK;
 	});
+}
+
+void
+rv_builder_list_change(const rv_builder *builder, rv_list_change *change)
+{
+	*change = builder->list_change();
 }
 
 void

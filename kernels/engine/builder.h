@@ -48,6 +48,7 @@ struct rv_builder
 	std::vector<uint32_t> key_nodes;	/* node of every key, as added */
 	std::vector<uint64_t> keys;
 
+	rv_list_change list_change() const { return lists_ != nullptr ? lists_->change() : rv_list_change(); }
 	uint64_t	count() const { return keys.size() + waiting_keys_.size(); }
 
 private:

@@ -121,6 +121,20 @@ rv_status	rv_builder_poll(rv_builder *builder, int timeout_ms, rv_progress *prog
 /* The finished segment; valid until rv_builder_free. */
 rv_status	rv_builder_blob(const rv_builder *builder, const void **bytes, size_t *size, rv_error *error);
 
+/* What became of the lists of a model (IVF): they are taken over unless vectors have come that they do not fit, and
+ * clustering anew makes them fit measurably better. */
+typedef struct rv_list_change
+{
+	bool		anew;
+	double		spread_before,	/* mean squared distance of a vector from its centroid */
+				spread_after;
+	double		share_before,	/* of all vectors in the list of a vector: what a probe reads */
+				share_after;
+} rv_list_change;
+
+/* Once the blob is ready. */
+void		rv_builder_list_change(const rv_builder *builder, rv_list_change *change);
+
 /* Cancels what runs, joins (within 100 ms), frees. */
 void		rv_builder_free(rv_builder *builder);
 

@@ -5,7 +5,8 @@
  * Nodes are numbered list by list, so a list is a range of nodes. A centroid is where a list is looked for; its anchor
  * is what the vectors of the list are coded against. Under L2 and cosine both are the mean of the list in the code
  * space. Under inner product the centroid is the mean direction of the vectors themselves, since the largest inner
- * products lie there, and the anchor the mean. Under Hamming a centroid is a bit string and there is no anchor.
+ * products lie there, and the anchor the mean. Under Hamming a centroid is the bit string of what most of the list's
+ * have, and there is no anchor; such a list is scanned by its vectors themselves.
  *
  * Scan codes: r = u - anchor is coded by its signs s in {-1, 1} (RaBitQ on residuals, arXiv 2405.12497, section 3):
  * <q, r> ~ f <q, s> with f = |r|^2 / sum|r|. So a key is
@@ -48,7 +49,9 @@ public:
 	/* like: NULL, or an IVF segment whose centroids are taken over. */
 	ListBuilder(const rv_spec &spec, const Model &model, const rv_segment *like);
 
+	/* Lists taken over that have become stale are made anew, when that turns out to be worth it. */
 	void		run(const Records &codes, Jobs *jobs);
+	const rv_list_change &change() const { return change_; }
 	uint32_t	lists() const { return static_cast<uint32_t>(offsets_.size()) - 1; }
 
 	/* order()[position] = node as it was added; positions()[node] is its inverse. */
@@ -64,7 +67,14 @@ public:
 
 private:
 	void		train(const Records &codes, Jobs *jobs);
-	void		assign(const Records &codes, Jobs *jobs);
+	void		train_bits(const Records &codes, uint32_t n, const KMeansOptions &options, Jobs *jobs);
+	uint32_t	nearest(const Records &codes, uint32_t node, float *scratch, float *apart) const;
+	uint32_t	centroid_count() const { return is_bits_ ? bit_centroids_.count() : centroids_.count(); }
+	std::vector<uint32_t> assign(const Records &codes, Jobs *jobs, ListFit *fit) const;
+	bool		is_stale(const ListFit &now) const;
+	void		reconsider(const Records &codes, Jobs *jobs, std::vector<uint32_t> *list, ListFit *fit);
+	void		arrange(const std::vector<uint32_t> &list);
+	void		set_bit_radius(const Records &codes, Jobs *jobs);
 	void		set_anchors(const Records &codes, Jobs *jobs);
 	void		point(const Records &codes, uint32_t node, float *out) const;
 	void		encode_block(const Records &codes, uint32_t list, uint32_t first, uint8_t *block, float *scratch) const;
@@ -72,8 +82,12 @@ private:
 	const rv_spec spec_,
 				primary_;		/* of the records that it is given */
 	const Model &model_;
+	const bool	is_bits_;
 	Centroids	centroids_;
+	BitCentroids bit_centroids_;	/* instead, of bit strings */
 	bool		trained_ = false;
+	ListFit		fit_;			/* when they were trained */
+	rv_list_change change_ = {};
 	std::vector<float> anchors_;	/* as centroids_.values; IP only */
 	std::vector<float> radius_;	/* >= |u - anchor| of every vector of the list */
 	std::vector<uint32_t> offsets_,
@@ -86,6 +100,7 @@ class ListScanner
 {
 public:
 	ListScanner(const rv_segment *segment, const DenseQuery &query);
+	ListScanner(const rv_segment *segment, const std::vector<uint8_t> &bits);
 
 	struct Range
 	{
@@ -105,10 +120,13 @@ public:
 	bool		beyond(uint32_t list, double radius) const;
 
 private:
+	void		order_by(const std::vector<float> &key);
+	void		make_tables();
+
 	const rv_segment *segment_;
-	const DenseQuery &query_;
+	const DenseQuery *query_;	/* NULL: bit strings */
 	const ListsView &view_;
-	std::vector<float> probe_,	/* <q, centroid>, by list */
+	std::vector<float> probe_,	/* <q, centroid>, by list; the Hamming distance of bit strings */
 				anchor_;		/* <q, anchor> */
 	std::vector<uint32_t> order_;
 	std::vector<uint8_t> luts_;

@@ -20,10 +20,18 @@ constexpr uint64_t SAMPLE_MAX_BYTES = 256u << 20;
 constexpr int ITERATIONS = 10;
 constexpr uint32_t CHUNK = 128;	/* nodes a job */
 
+/* Lists are stale when vectors are so much farther from their centroids, or so much less even, than when they were made;
+ * clustering anew must win some of it back. docs/design/engine.md has the measurements. */
+constexpr float STALE_SPREAD = 1.1f;
+constexpr float STALE_SHARE = 1.25f;
+constexpr float WORTH_SPREAD = 0.95f;
+constexpr float WORTH_SHARE = 0.8f;
+
 uint32_t
 sample_size(uint64_t nodes, const rv_spec &spec)
 {
-	const uint64_t fits = std::max<uint64_t>(SAMPLE_MAX_BYTES / (spec.dims * sizeof(float)), spec.lists);
+	const size_t point = spec.element == RV_ELEMENT_BIT ? sizeof(uint8_t *) : spec.dims * sizeof(float);
+	const uint64_t fits = std::max<uint64_t>(SAMPLE_MAX_BYTES / point, spec.lists);
 
 	return static_cast<uint32_t>(std::min({nodes, std::max(SAMPLE_PER_LIST * spec.lists, SAMPLE_MIN), fits}));
 }
@@ -37,27 +45,43 @@ has_scan_codes(const rv_spec &spec)
 		spec.quantization != RV_QUANTIZATION_BINARY;
 }
 
-ListBuilder::ListBuilder(const rv_spec &spec, const Model &model, const rv_segment *like) : spec_(spec), primary_(primary_spec(spec)), model_(model)
+ListBuilder::ListBuilder(const rv_spec &spec, const Model &model, const rv_segment *like)
+	: spec_(spec), primary_(primary_spec(spec)), model_(model), is_bits_(spec.element == RV_ELEMENT_BIT)
 {
 	centroids_.dims = spec.dims;
-	if (like != nullptr && like->spec.kind == RV_KIND_IVF && like->lists.count > 0)
+	bit_centroids_.stride = stored_stride(spec);
+	if (like == nullptr || like->spec.kind != RV_KIND_IVF || like->lists.count == 0)
+		return;
+	if (is_bits_)
+	{
+		const uint8_t *values = like->lists.bit_centroids;
+
+		bit_centroids_.values.assign(values, values + like->lists.count * bit_centroids_.stride);
+	}
+	else
 	{
 		const float *values = like->lists.centroids;
 
 		centroids_.values.assign(values, values + static_cast<size_t>(like->lists.count) * spec.dims);
 		centroids_.measure();
-		trained_ = true;
 	}
+	fit_ = like->lists.fit;
+	trained_ = true;
 }
 
 size_t
 ListBuilder::peak_bytes(uint64_t nodes, const rv_spec &spec)
 {
+	const size_t bits = stored_stride(spec);
+
+	if (spec.element == RV_ELEMENT_BIT)
+		return sample_size(nodes, spec) * sizeof(uint8_t *) + spec.lists * (3 * bits + 256 * sizeof(uint32_t)) + nodes * 16;
+
 	const size_t sample = static_cast<size_t>(sample_size(nodes, spec)) * spec.dims * sizeof(float);
 	const size_t scan = has_scan_codes(spec) ?
 		(nodes / RV_FASTSCAN_BLOCK + spec.lists) * scan_block_size(spec.dims) : 0;
 
-	return std::max(sample, scan) + static_cast<size_t>(spec.lists) * spec.dims * 16 + nodes * 12;
+	return std::max(sample, scan) + static_cast<size_t>(spec.lists) * spec.dims * 20 + nodes * 16;
 }
 
 /* What a vector is clustered by. */
@@ -77,11 +101,20 @@ ListBuilder::point(const Records &codes, uint32_t node, float *out) const
 }
 
 void
+ListBuilder::train_bits(const Records &codes, uint32_t n, const KMeansOptions &options, Jobs *jobs)
+{
+	std::vector<const uint8_t *> sample(n);
+
+	for (uint32_t i = 0; i < n; i++)
+		sample[i] = codes.at(static_cast<uint32_t>(static_cast<uint64_t>(i) * codes.count() / n));
+	bit_centroids_ = kmeans_bits(sample, codes.stride(), options, jobs);
+}
+
+void
 ListBuilder::train(const Records &codes, Jobs *jobs)
 {
 	const uint32_t n = sample_size(codes.count(), spec_);
 	const size_t dims = spec_.dims;
-	std::vector<float> sample(n * dims);
 	KMeansOptions options;
 
 	options.lists = std::min(spec_.lists, n);
@@ -90,35 +123,121 @@ ListBuilder::train(const Records &codes, Jobs *jobs)
 	options.seed = mix64(spec_.seed + 1);
 	options.iterations = ITERATIONS;
 	jobs->begin_phase(RV_PHASE_TRAINING, static_cast<uint64_t>(n) * ITERATIONS);
+	trained_ = true;
+	if (is_bits_)
+	{
+		train_bits(codes, n, options, jobs);
+		return;
+	}
+
+	std::vector<float> sample(n * dims);
+
 	jobs->for_each((n + CHUNK - 1) / CHUNK, [&](int, uint32_t chunk) {
 		for (uint32_t i = chunk * CHUNK; i < std::min(n, (chunk + 1) * CHUNK); i++)
 			point(codes, static_cast<uint32_t>(static_cast<uint64_t>(i) * codes.count() / n), sample.data() + i * dims);
 	});
 	centroids_ = kmeans(sample.data(), n, options, jobs);
-	trained_ = true;
 }
 
-/* Nodes in the order of their lists, and within a list as they were added. */
-void
-ListBuilder::assign(const Records &codes, Jobs *jobs)
+/* The list of a node. scratch: float[dims]; apart: its squared distance from the centroid. */
+uint32_t
+ListBuilder::nearest(const Records &codes, uint32_t node, float *scratch, float *apart) const
+{
+	const rv_kernel_table *kernels = rv_kernels();
+
+	if (is_bits_)
+	{
+		const uint32_t list = bit_centroids_.nearest(codes.at(node));
+
+		*apart = static_cast<float>(kernels->hamming(codes.at(node), bit_centroids_.at(list), codes.stride()));
+		return list;
+	}
+	point(codes, node, scratch);
+
+	const uint32_t list = centroids_.nearest(scratch);
+
+	*apart = kernels->l2_squared_f32(scratch, centroids_.at(list), spec_.dims);
+	return list;
+}
+
+/* The list of every node, and how well they fit. */
+std::vector<uint32_t>
+ListBuilder::assign(const Records &codes, Jobs *jobs, ListFit *fit) const
 {
 	const uint32_t nodes = codes.count();
 	std::vector<uint32_t> list(nodes);
+	std::vector<double> spread((nodes + CHUNK - 1) / CHUNK);
 	std::vector<std::vector<float>> points(jobs->threads(), std::vector<float>(spec_.dims));
+	std::vector<uint32_t> counts(centroid_count());
+	double		total = 0,
+				pairs = 0;
 
 	jobs->begin_phase(RV_PHASE_ASSIGNING, nodes);
 	jobs->for_each((nodes + CHUNK - 1) / CHUNK, [&](int worker, uint32_t chunk) {
 		const uint32_t end = std::min(nodes, (chunk + 1) * CHUNK);
+		float		apart;
 
 		for (uint32_t i = chunk * CHUNK; i < end; i++)
 		{
-			point(codes, i, points[worker].data());
-			list[i] = centroids_.nearest(points[worker].data());
+			list[i] = nearest(codes, i, points[worker].data(), &apart);
+			spread[chunk] += apart;
 		}
 		jobs->advance(end - chunk * CHUNK);
 	});
+	for (double part : spread)
+		total += part;
+	for (uint32_t l : list)
+		pairs += 2.0 * counts[l]++;
+	fit->spread = static_cast<float>(total / nodes);
+	fit->share = static_cast<float>(nodes > 1 ? pairs / (static_cast<double>(nodes) * (nodes - 1)) : 1);
+	fit->vectors = static_cast<float>(nodes);
+	return list;
+}
 
-	offsets_.assign(centroids_.count() + 1, 0);
+/* Few vectors beside those that the lists were made for tell nothing: they soon join the others. */
+bool
+ListBuilder::is_stale(const ListFit &now) const
+{
+	if (now.vectors < fit_.vectors)
+		return false;
+	return now.spread > STALE_SPREAD * fit_.spread || now.share > STALE_SHARE * fit_.share ||
+		(centroid_count() < spec_.lists && now.vectors >= 2 * fit_.vectors);
+}
+
+/* Lists made anew take the place of those taken over if they fit better. */
+void
+ListBuilder::reconsider(const Records &codes, Jobs *jobs, std::vector<uint32_t> *list, ListFit *fit)
+{
+	const Centroids before = centroids_;
+	const BitCentroids bits_before = bit_centroids_;
+	ListFit		anew;
+
+	train(codes, jobs);
+
+	std::vector<uint32_t> other = assign(codes, jobs, &anew);
+
+	change_.spread_before = fit->spread;
+	change_.spread_after = anew.spread;
+	change_.share_before = fit->share;
+	change_.share_after = anew.share;
+	change_.anew = anew.spread < WORTH_SPREAD * fit->spread || anew.share < WORTH_SHARE * fit->share;
+	if (change_.anew)
+	{
+		*list = std::move(other);
+		*fit = anew;
+		return;
+	}
+	centroids_ = before;
+	bit_centroids_ = bits_before;
+}
+
+/* Nodes in the order of their lists, and within a list as they were added. */
+void
+ListBuilder::arrange(const std::vector<uint32_t> &list)
+{
+	const uint32_t nodes = static_cast<uint32_t>(list.size());
+
+	offsets_.assign(centroid_count() + 1, 0);
 	for (uint32_t l : list)
 		offsets_[l + 1]++;
 	std::partial_sum(offsets_.begin(), offsets_.end(), offsets_.begin());
@@ -131,6 +250,19 @@ ListBuilder::assign(const Records &codes, Jobs *jobs)
 		positions_[i] = next[list[i]]++;
 		order_[positions_[i]] = i;
 	}
+}
+
+void
+ListBuilder::set_bit_radius(const Records &codes, Jobs *jobs)
+{
+	radius_.assign(lists(), 0);
+	jobs->for_each(lists(), [&](int, uint32_t list) {
+		uint64_t	radius = 0;
+
+		for (uint32_t i = offsets_[list]; i < offsets_[list + 1]; i++)
+			radius = std::max(radius, rv_kernels()->hamming(codes.at(order_[i]), bit_centroids_.at(list), codes.stride()));
+		radius_[list] = static_cast<float>(radius);
+	});
 }
 
 /* Radii, and under inner product the means. */
@@ -183,18 +315,37 @@ ListBuilder::run(const Records &codes, Jobs *jobs)
 		offsets_.assign(1, 0);
 		centroids_.values.clear();
 		centroids_.half_squares.clear();
+		bit_centroids_.values.clear();
 		return;
 	}
-	if (!trained_)
+
+	const bool	taken_over = trained_;
+	ListFit		now;
+
+	if (!taken_over)
 		train(codes, jobs);
-	assign(codes, jobs);
-	set_anchors(codes, jobs);
+
+	std::vector<uint32_t> list = assign(codes, jobs, &now);
+
+	if (taken_over && is_stale(now))
+	{
+		reconsider(codes, jobs, &list, &now);
+		fit_ = now;				/* and if they are kept, there is no better: not tried again for the same vectors */
+	}
+	else if (!taken_over)
+		fit_ = now;
+	arrange(list);
+	if (is_bits_)
+		set_bit_radius(codes, jobs);
+	else
+		set_anchors(codes, jobs);
 }
 
 size_t
 ListBuilder::centroids_size() const
 {
-	return (centroids_.values.size() + anchors_.size() + radius_.size()) * sizeof(float);
+	return bit_centroids_.values.size() + (centroids_.values.size() + anchors_.size() + radius_.size()) * sizeof(float) +
+		sizeof(ListFit);
 }
 
 size_t
@@ -256,9 +407,13 @@ ListBuilder::write(const Records &codes, Jobs *jobs, uint8_t *centroids, uint8_t
 		centroids += values.size() * sizeof(float);
 	};
 
+	if (!bit_centroids_.values.empty())
+		memcpy(centroids, bit_centroids_.values.data(), bit_centroids_.values.size());
+	centroids += bit_centroids_.values.size();
 	append(centroids_.values);
 	append(anchors_);
 	append(radius_);
+	memcpy(centroids, &fit_, sizeof(fit_));
 	memcpy(offsets, offsets_.data(), offsets_size());
 	if (!has_scan_codes(spec_))
 		return;

@@ -27,11 +27,21 @@ ListsView::parse(const SegmentHeader &header, const rv_spec &spec, Section centr
 		fail(RV_CORRUPT, "section \"list_offsets\" has an invalid size");
 	view.count = header.lists;
 	view.offsets = reinterpret_cast<const uint32_t *>(offsets.data);
-	if (centroids.size != (static_cast<size_t>(header.lists) * spec.dims * (anchored ? 2 : 1) + header.lists) * sizeof(float))
+
+	const bool	bits = spec.element == RV_ELEMENT_BIT;
+	const size_t centroid_size = bits ? header.code_stride : static_cast<size_t>(spec.dims) * (anchored ? 2 : 1) * sizeof(float);
+
+	if (centroids.size != header.lists * (centroid_size + sizeof(float)) + sizeof(ListFit))
 		fail(RV_CORRUPT, "section \"centroids\" has an invalid size");
-	view.centroids = reinterpret_cast<const float *>(centroids.data);
-	view.anchors = view.centroids + (anchored ? static_cast<size_t>(header.lists) * spec.dims : 0);
-	view.radius = view.anchors + static_cast<size_t>(header.lists) * spec.dims;
+	if (bits)
+		view.bit_centroids = centroids.data;
+	else
+	{
+		view.centroids = reinterpret_cast<const float *>(centroids.data);
+		view.anchors = view.centroids + (anchored ? static_cast<size_t>(header.lists) * spec.dims : 0);
+	}
+	view.radius = reinterpret_cast<const float *>(centroids.data + header.lists * centroid_size);
+	view.fit = load<ListFit>(view.radius + header.lists);
 
 	view.blocks.resize(static_cast<size_t>(header.lists) + 1);
 	for (uint32_t list = 0; list < header.lists; list++)
@@ -50,7 +60,7 @@ ListsView::parse(const SegmentHeader &header, const rv_spec &spec, Section centr
 }
 
 ListScanner::ListScanner(const rv_segment *segment, const DenseQuery &query)
-	: segment_(segment), query_(query), view_(segment->lists), probe_(view_.count), order_(view_.count)
+	: segment_(segment), query_(&query), view_(segment->lists), probe_(view_.count), order_(view_.count)
 {
 	const uint32_t dims = segment->spec.dims;
 	const bool	ip = segment->spec.metric == RV_METRIC_IP;
@@ -64,11 +74,32 @@ ListScanner::ListScanner(const rv_segment *segment, const DenseQuery &query)
 		probe_[list] = kernels->dot_f32(query.code.data(), centroid, dims);
 		key[list] = ip ? -probe_[list] : kernels->dot_f32(centroid, centroid, dims) - 2 * probe_[list];
 	}
+	order_by(key);
+	if (has_scan_codes(segment->spec) && query.code_norm < FLOAT_SAFE)
+		make_tables();
+}
+
+ListScanner::ListScanner(const rv_segment *segment, const std::vector<uint8_t> &bits)
+	: segment_(segment), query_(nullptr), view_(segment->lists), probe_(view_.count), order_(view_.count)
+{
+	for (uint32_t list = 0; list < view_.count; list++)
+		probe_[list] = static_cast<float>(
+			rv_kernels()->hamming(bits.data(), view_.bit_centroids + static_cast<size_t>(list) * segment->header.code_stride, bits.size()));
+	order_by(probe_);
+}
+
+void
+ListScanner::order_by(const std::vector<float> &key)
+{
 	std::iota(order_.begin(), order_.end(), 0u);
 	std::sort(order_.begin(), order_.end(), [&](uint32_t a, uint32_t b) { return key[a] != key[b] ? key[a] < key[b] : a < b; });
-	if (!has_scan_codes(segment->spec) || !(query.code_norm < FLOAT_SAFE))
-		return;
+}
 
+void
+ListScanner::make_tables()
+{
+	const DenseQuery &query = *query_;
+	const uint32_t dims = segment_->spec.dims;
 	const uint32_t rows = scan_rows(dims);
 	std::vector<float> sums(static_cast<size_t>(rows) * 16);
 	std::vector<float> least(rows);
@@ -108,13 +139,13 @@ ListScanner::keys(uint32_t list, std::vector<float> *out) const
 	float		constant;
 
 	if (segment_->spec.metric == RV_METRIC_IP)
-		constant = static_cast<float>(-query_.centre_dot) -
-			kernels->dot_f32(query_.code.data(), view_.anchors + static_cast<size_t>(list) * dims, dims);
+		constant = static_cast<float>(-query_->centre_dot) -
+			kernels->dot_f32(query_->code.data(), view_.anchors + static_cast<size_t>(list) * dims, dims);
 	else
 	{
 		const float *anchor = view_.anchors + static_cast<size_t>(list) * dims;
 
-		constant = static_cast<float>(query_.code_norm * query_.code_norm) - 2 * probe_[list] +
+		constant = static_cast<float>(query_->code_norm * query_->code_norm) - 2 * probe_[list] +
 			kernels->dot_f32(anchor, anchor, dims);
 	}
 	out->resize(n);
@@ -142,21 +173,25 @@ bool
 ListScanner::beyond(uint32_t list, double radius) const
 {
 	const uint32_t dims = segment_->spec.dims;
-	const float *anchor = view_.anchors + static_cast<size_t>(list) * dims;
 	const double reach = view_.radius[list];
+
+	if (query_ == nullptr)
+		return static_cast<double>(probe_[list]) - reach > radius;
+	if (!std::isfinite(reach))
+		return false;
+
+	const float *anchor = view_.anchors + static_cast<size_t>(list) * dims;
 	const double anchor_norm = norm_f64(anchor, dims);
 	double		dot = 0;
 	rv_hit		hit = {};
 	Interval	i;
 
-	if (!std::isfinite(reach))
-		return false;
 	for (uint32_t d = 0; d < dims; d++)
-		dot += static_cast<double>(query_.code[d]) * anchor[d];
+		dot += static_cast<double>(query_->code[d]) * anchor[d];
 	if (segment_->spec.metric == RV_METRIC_IP)
 	{
-		const double sizes = query_.norm * (anchor_norm + reach + norm_f64(segment_->model.centre.data(), dims));
-		const double most = query_.centre_dot + dot + query_.norm * reach + query_.code_slack * (anchor_norm + reach) +
+		const double sizes = query_->norm * (anchor_norm + reach + norm_f64(segment_->model.centre.data(), dims));
+		const double most = query_->centre_dot + dot + query_->norm * reach + query_->code_slack * (anchor_norm + reach) +
 			1e-12 * sizes;
 
 		i = {most, most, most};
@@ -164,9 +199,9 @@ ListScanner::beyond(uint32_t list, double radius) const
 		return hit.lower > radius;
 	}
 
-	const double apart2 = query_.code_norm * query_.code_norm + anchor_norm * anchor_norm - 2 * dot;
-	const double apart = std::sqrt(std::max(0.0, apart2 - 1e-12 * (query_.code_norm + anchor_norm) * (query_.code_norm + anchor_norm)));
-	const double least = std::max(0.0, apart - reach - query_.code_slack);
+	const double apart2 = query_->code_norm * query_->code_norm + anchor_norm * anchor_norm - 2 * dot;
+	const double apart = std::sqrt(std::max(0.0, apart2 - 1e-12 * (query_->code_norm + anchor_norm) * (query_->code_norm + anchor_norm)));
+	const double least = std::max(0.0, apart - reach - query_->code_slack);
 
 	i = {least, least, least};
 	if (segment_->spec.metric == RV_METRIC_COSINE)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * kmeans.h: the centroids of an IVF model, and the nearest centroid of a vector.
+ * kmeans.h: the centroids of an IVF model, and the nearest centroid of a vector: of float32 vectors and of bit strings.
  */
 #ifndef RV_KMEANS_H
 #define RV_KMEANS_H
@@ -32,9 +32,44 @@ struct Centroids
 	uint32_t	nearest(const float *point) const;
 };
 
+/* Bit strings of `stride` bytes, as records have them. */
+struct BitCentroids
+{
+	size_t		stride = 0;
+	std::vector<uint8_t> values;
+
+	uint32_t	count() const { return stride == 0 ? 0 : static_cast<uint32_t>(values.size() / stride); }
+	const uint8_t *at(uint32_t list) const { return values.data() + list * stride; }
+	uint32_t	nearest(const uint8_t *point) const;
+};
+
 /* Of points float32[n][dims], n >= 1; fewer lists than asked for when there are fewer distinct points. Advances the
  * jobs' progress by n an iteration. Throws a Failure when cancelled. */
 Centroids	kmeans(const float *points, uint32_t n, const KMeansOptions &options, Jobs *jobs);
+
+/* The same of bit strings under the Hamming distance: a mean has the bits that most of its points have. */
+BitCentroids kmeans_bits(const std::vector<const uint8_t *> &points, size_t stride, const KMeansOptions &options, Jobs *jobs);
+
+struct Assignment
+{
+	std::vector<uint32_t> list;
+	std::vector<float> apart;	/* squared distance from the centroid of its list */
+	std::vector<uint32_t> count;	/* points a list */
+};
+
+/* What Lloyd's algorithm has to know of points and centroids. */
+class KMeansSpace
+{
+public:
+	virtual ~KMeansSpace() = default;
+	virtual float squared(uint32_t a, uint32_t b) const = 0;	/* distance of two points */
+	virtual void start(const std::vector<uint32_t> &points) = 0;	/* these are the centroids */
+	virtual uint32_t lists() const = 0;
+	virtual uint32_t nearest(uint32_t point, float *apart) const = 0;
+	virtual void set_means(const Assignment &a, Jobs *jobs) = 0;
+};
+
+void		run_kmeans(KMeansSpace *space, uint32_t n, const KMeansOptions &options, Jobs *jobs);
 
 }								/* namespace rv */
 

@@ -178,7 +178,11 @@ search_new(const rv_segment *segment, rv_element element, const rv_vector *vecto
 	search->scratch->begin(mode == rv_search::Mode::graph ? segment->nodes() : 0);
 	check_element(segment, element);
 	if (segment->spec.element == RV_ELEMENT_BIT)
+	{
 		search->stored = make_bit_scorer(segment, vector);
+		if (segment->spec.kind == RV_KIND_IVF)
+			search->lists = std::make_unique<ListScanner>(segment, read_bits(vector, segment->spec.dims));
+	}
 	else if (segment->spec.element == RV_ELEMENT_SPARSE)
 		search->stored = make_sparse_scorer(segment, vector);
 	else

@@ -57,6 +57,8 @@ check_spec(const SegmentHeader &h)
 		fail(RV_UNSUPPORTED, "segment names an unknown kind, metric, element or quantization");
 	if (h.slots < h.nodes || h.dims == 0 || (h.element == RV_ELEMENT_BIT || h.element == RV_ELEMENT_SPARSE ? false : h.dims > 16000))
 		fail(RV_CORRUPT, "section \"header\" has impossible counts");
+	if (h.kind == RV_KIND_IVF && (h.element == RV_ELEMENT_SPARSE || h.metric == RV_METRIC_L1 || h.metric == RV_METRIC_JACCARD))
+		fail(RV_UNSUPPORTED, "segment has lists of an element or metric that has none");
 	if (h.kind == RV_KIND_HNSW && (h.m < 2 || h.m > 100))
 		fail(RV_CORRUPT, "section \"header\" has an impossible m");
 }

@@ -12,14 +12,26 @@
 namespace rv
 {
 
+/* How well lists fit the vectors in them. It is kept, as it was when the lists were made, for those that take them over. */
+struct ListFit
+{
+	float		spread = 0;		/* mean squared distance of what is clustered from its centroid */
+	float		share = 0;		/* that two vectors drawn at random are in the same list: what a probe reads of the whole */
+	float		vectors = 0;
+};
+
+static_assert(sizeof(ListFit) == 12, "stored layout");
+
 /* The lists of an IVF segment: see ivf.h. */
 struct ListsView
 {
 	uint32_t	count = 0;
 	const uint32_t *offsets = nullptr;	/* [count + 1], of nodes; checked to be monotone */
-	const float *centroids = nullptr;	/* [count][dims] */
+	const float *centroids = nullptr;	/* [count][dims]; NULL: bit strings */
+	const uint8_t *bit_centroids = nullptr;	/* [count][code stride] */
 	const float *anchors = nullptr;	/* [count][dims]; the centroids but under IP */
 	const float *radius = nullptr;	/* [count] */
+	ListFit		fit;
 	std::vector<size_t> blocks; /* [count + 1], of scan blocks */
 	const uint8_t *scan = nullptr;
 

@@ -397,6 +397,7 @@ typedef struct RvMaintenance
 	uint32		merged_segments;
 	uint64		dropped_rows;
 	uint64		reclaimed_pages;
+	rv_list_change lists;
 	bool		stopped;
 } RvMaintenance;
 

@@ -3,7 +3,8 @@
  * maintain.c: sealing the delta into a segment, merging segments, leaving dead rows behind.
  *
  * All three are one operation: a new segment is built from the delta and some of the segments, and takes their place by
- * one change of the meta page. Which segments: those no larger than what is merged already (so sizes fall by half or
+ * one change of the meta page. Lists are taken over from the largest segment, and clustered anew where the engine finds that
+ * rows have come which they do not fit (engine.h, rv_list_change). Which segments: those no larger than what is merged already (so sizes fall by half or
  * more along the list, there are at most log2 of them, and a row is moved at most so many times), and those of which
  * a good part is dead. Until the meta page changes nothing of the old is touched, so an error, a cancel or a crash
  * leaves the index as it was; pages already written are then found by rv_reclaim.
@@ -35,6 +36,7 @@ typedef struct Task
 	bool		seal;
 	RvDeltaCut	cut;
 	bool		yield;			/* RV_MAINTAIN_YIELD */
+	rv_list_change lists;		/* of the new segment */
 	MemoryContext context;
 } Task;
 
@@ -189,6 +191,8 @@ build_segment(Task *plan, RvSegmentEntry *entry)
 	{
 		InvalidateCatalogSnapshot();
 		finished = rv_build_finish(build, plan->index, rv_build_threads(plan->heap), false, someone_waits, plan, entry);
+		if (finished)
+			rv_builder_list_change(build->builder, &plan->lists);
 	}
 	rv_build_end(build);
 	return finished;
@@ -234,6 +238,7 @@ replace(Task *plan, const RvSegmentEntry *entry, RvMaintenance *result)
 		result->dropped_rows += old->dead;
 	}
 	result->merged_segments += plan->n_merge;
+	result->lists = plan->lists;
 	if (plan->seal)
 		result->sealed_rows += plan->view->delta->count;
 }

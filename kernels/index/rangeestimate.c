@@ -11,11 +11,14 @@
 
 #include "utils/memutils.h"
 
+#include "distance/distance.h"
 #include "fetch.h"
 #include "range.h"
+#include "types/halfvec.h"
 #include "types/ruvector.h"
 
 #define NEAREST 64
+#define PROBES 8				/* what is within a radius is rarely in one list */
 /* Decoding a sample of n vectors costs n * dims; about a millisecond at the most. */
 #define SAMPLE_FLOATS 65536
 #define SAMPLE_MIN 32
@@ -39,7 +42,7 @@ is_within(const rv_hit *hit, double radius)
 	return hit->estimate <= radius;
 }
 
-/* How many of the first batch are within; *asked: of how many. */
+/* How many of the nearest are within; *asked: of how many. */
 static uint32
 count_nearest(MemoryContext context, const RvOpclass *opclass, const RvViewSegment *segment, const rv_vector *query,
 			  double radius, uint32 *asked)
@@ -53,14 +56,14 @@ count_nearest(MemoryContext context, const RvOpclass *opclass, const RvViewSegme
 	*asked = 0;
 	memset(&options, 0, sizeof(options));
 	options.ef = NEAREST;
-	options.probes = 1;
+	options.probes = PROBES;
 	options.tombstones = segment->tombstones;
 	if (rv_search_new(segment->image->segment, opclass->element, query, &options, &asking->search, &error) != RV_OK)
 		return 0;
 	asking->callback.func = end_search;
 	asking->callback.arg = asking;
 	MemoryContextRegisterResetCallback(context, &asking->callback);
-	while (!batch_end)
+	while (*asked < NEAREST || !batch_end)
 	{
 		rv_hit		hits[NEAREST];
 		uint32		count;
@@ -78,8 +81,11 @@ count_nearest(MemoryContext context, const RvOpclass *opclass, const RvViewSegme
 static double
 sample_share(Relation index, const RvViewSegment *segment, Datum query, double radius)
 {
-	RuVector   *stored = ruvector_new(segment->image->info.spec.dims);
-	int			n = SAMPLE_FLOATS / (int) segment->image->info.spec.dims;
+	int			dims = (int) segment->image->info.spec.dims;
+	RuVector   *stored = ruvector_new(dims);
+	bool		halves = rv_opclass(index)->element == RV_ELEMENT_F16;
+	HalfVec    *stored_halves = halves ? halfvec_new(dims) : NULL;
+	int			n = SAMPLE_FLOATS / dims;
 	FmgrInfo	distance;
 	uint32		within = 0;
 
@@ -93,7 +99,10 @@ sample_share(Relation index, const RvViewSegment *segment, Datum query, double r
 
 		if (rv_segment_decode(segment->image->segment, slot, stored->x, &error) != RV_OK)
 			return -1;
-		within += DatumGetFloat8(FunctionCall2Coll(&distance, index->rd_indcollation[0], PointerGetDatum(stored),
+		if (halves)
+			rv_kernels()->f32_to_f16(stored->x, stored_halves->x, dims);
+		within += DatumGetFloat8(FunctionCall2Coll(&distance, index->rd_indcollation[0],
+												   halves ? PointerGetDatum(stored_halves) : PointerGetDatum(stored),
 												   query)) <= radius;
 	}
 	return (within + 0.5) / (n + 1);
@@ -111,7 +120,7 @@ rows_of_segment(MemoryContext context, Relation index, const RvViewSegment *segm
 
 	if (within < asked || asked < NEAREST)
 		return within;
-	if (opclass->element == RV_ELEMENT_F32)
+	if (opclass->element == RV_ELEMENT_F32 || opclass->element == RV_ELEMENT_F16)
 		share = sample_share(index, segment, query, radius);
 	if (share < 0)
 		share = RV_RANGE_SELECTIVITY;

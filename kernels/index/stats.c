@@ -240,6 +240,13 @@ ruvector_index_maintenance(PG_FUNCTION_ARGS)
 				(errmsg("index \"%s\": %llu rows sealed, %u segments merged, %llu dead rows dropped",
 						RelationGetRelationName(opened.index), (unsigned long long) result.sealed_rows,
 						result.merged_segments, (unsigned long long) result.dropped_rows)));
+	if (result.lists.anew)
+		ereport(NOTICE,
+				(errmsg("index \"%s\": lists clustered anew, since rows had come that they did not fit",
+						RelationGetRelationName(opened.index)),
+				 errdetail("The mean squared distance from the centroid fell from %g to %g, the share of rows in the list of a row went from %.2g %% to %.2g %%.",
+						   result.lists.spread_before, result.lists.spread_after, 100 * result.lists.share_before,
+						   100 * result.lists.share_after)));
 	rv_inspect_close(&opened);
 	PG_RETURN_VOID();
 }

@@ -192,6 +192,202 @@ a_segment_takes_over_the_lists_of_another(void)
 	CHECK(info.spec.lists == 20 && info.slots == 100);
 }
 
+/* Lists of one half of the vectors do not fit the other half; of a half drawn at random they do. */
+static void
+stale_lists_are_made_anew(rv_metric metric)
+{
+	const Vectors near = clustered(2000, 64, test_seed() + 8);
+	const Vectors far = clustered(2000, 64, test_seed() + 9);
+
+	for (bool shifted : {false, true})
+	{
+		Vectors		before,
+					after;
+		rv_error	error;
+		rv_list_change change;
+
+		for (size_t i = 0; i < 2000; i++)
+		{
+			(shifted || i % 2 == 0 ? before : after).push_back(near[i]);
+			if (shifted)
+				after.push_back(far[i]);
+		}
+		Built		first(builder_of(ivf_spec(metric, 64, 40), before));
+		rv_builder *builder = make_builder(ivf_spec(metric, 64, 40), first.segment);
+
+		CHECK(rv_builder_add_segment(builder, first.segment, nullptr, &error) == RV_OK);
+		for (size_t i = 0; i < after.size(); i++)
+		{
+			const rv_vector v = view(after[i]);
+
+			CHECK(rv_builder_add(builder, &v, before.size() + i, &error) == RV_OK);
+		}
+		CHECK(rv_builder_start(builder, 2, &error) == RV_OK);
+		while (rv_builder_poll(builder, 50, nullptr, &error) == RV_BUSY)
+			continue;
+		rv_builder_list_change(builder, &change);
+		rv_builder_free(builder);
+		if (getenv("RV_TEST_VERBOSE") != nullptr)
+			printf("metric %d shifted %d: anew %d, spread %g to %g, share %g to %g\n", metric, shifted, change.anew,
+				   change.spread_before, change.spread_after, change.share_before, change.share_after);
+		CHECK(change.anew == shifted, "metric %d shifted %d", metric, shifted);
+		CHECK(!shifted || change.spread_after < change.spread_before || change.share_after < change.share_before);
+	}
+}
+
+/* Bit strings around random centres, in bytes; every bit flipped with probability 1/10. */
+static std::vector<std::vector<uint8_t>>
+clustered_bits(size_t n, uint32_t bits, uint64_t seed)
+{
+	std::mt19937_64 random(seed);
+	std::vector<std::vector<uint8_t>> centres(1 + n / 50, std::vector<uint8_t>((bits + 7) / 8)),
+				out(n);
+
+	for (auto &c : centres)
+		for (uint8_t &byte : c)
+			byte = static_cast<uint8_t>(random());
+	for (auto &v : out)
+	{
+		v = centres[random() % centres.size()];
+		for (uint32_t i = 0; i < bits; i++)
+			if (random() % 10 == 0)
+				v[i / 8] ^= static_cast<uint8_t>(0x80 >> (i % 8));
+		if (bits % 8 != 0)
+			v.back() &= static_cast<uint8_t>(0xff00 >> (bits % 8));
+	}
+	return out;
+}
+
+static size_t
+hamming(const std::vector<uint8_t> &a, const std::vector<uint8_t> &b)
+{
+	size_t		distance = 0;
+
+	for (size_t i = 0; i < a.size(); i++)
+		for (unsigned x = a[i] ^ b[i]; x != 0; x &= x - 1)
+			distance++;
+	return distance;
+}
+
+static rv_vector
+view_bits(const std::vector<uint8_t> &v, uint32_t bits)
+{
+	return {v.data(), nullptr, bits};
+}
+
+/* Recall of the ten nearest with a quarter of the lists probed, ties counted as found: measured 0.99 to 1.00 for seeds 1
+ * to 20. Probing everything and the range search are exact. */
+static void
+lists_of_bit_strings(uint32_t bits)
+{
+	const auto	vectors = clustered_bits(2000, bits, test_seed() + 7);
+	rv_spec		spec = make_spec(RV_KIND_IVF, RV_METRIC_HAMMING, bits);
+	rv_error	error;
+	size_t		found = 0;
+	uint64_t	visited = 0;
+
+	spec.element = RV_ELEMENT_BIT;
+	spec.quantization = RV_QUANTIZATION_NONE;
+	spec.lists = 40;
+	rv_builder *builder = make_builder(spec);
+
+	for (size_t i = 0; i < vectors.size(); i++)
+	{
+		const rv_vector v = view_bits(vectors[i], bits);
+
+		CHECK(rv_builder_add(builder, &v, i, &error) == RV_OK, "%s", error.message);
+	}
+	Built		built(builder);
+
+	CHECK(rv_segment_check(built.segment, &error) == RV_OK, "%s", error.message);
+	for (size_t q = 0; q < 40; q++)
+	{
+		const auto &query = vectors[q * 50];
+		const rv_vector v = view_bits(query, bits);
+		std::vector<size_t> sorted(vectors.size());
+		rv_search_options options = {};
+		rv_search  *search;
+		rv_search_stats stats;
+
+		for (size_t i = 0; i < vectors.size(); i++)
+			sorted[i] = hamming(query, vectors[i]);
+		std::sort(sorted.begin(), sorted.end());
+		options.ef = 40;
+		options.probes = 10;
+		CHECK(rv_search_new(built.segment, RV_ELEMENT_BIT, &v, &options, &search, &error) == RV_OK, "%s", error.message);
+		const auto	hits = drain(search, 10);
+		for (size_t i = 0; i < 10; i++)
+		{
+			const size_t d = hamming(query, vectors[hits[i].key]);
+
+			CHECK(hits[i].lower == static_cast<float>(d) && hits[i].upper == static_cast<float>(d));
+			found += d <= sorted[9];
+		}
+		rv_search_free(search);
+
+		options.probes = 40;
+		CHECK(rv_search_new(built.segment, RV_ELEMENT_BIT, &v, &options, &search, &error) == RV_OK);
+		const auto	all = drain(search);
+		CHECK(all.size() == vectors.size());
+		for (size_t i = 0; i < all.size(); i++)
+			CHECK(i >= 40 || hamming(query, vectors[all[i].key]) == sorted[i]);
+		rv_search_free(search);
+
+		for (size_t rank : {0, 10, 300, 1999})
+		{
+			std::set<uint64_t> keys;
+
+			CHECK(rv_range_new(built.segment, RV_ELEMENT_BIT, &v, static_cast<double>(sorted[rank]), &options, &search, &error) == RV_OK);
+			for (const rv_hit &hit : drain(search))
+				CHECK(keys.insert(hit.key).second);
+			for (size_t i = 0; i < vectors.size(); i++)
+				CHECK((hamming(query, vectors[i]) <= sorted[rank]) == (keys.count(i) == 1), "rank %zu", rank);
+			rv_search_stats_get(search, &stats);
+			visited += rank == 0 ? stats.visited : 0;
+			rv_search_free(search);
+		}
+	}
+	if (getenv("RV_TEST_VERBOSE") != nullptr)
+		printf("%u bits: recall %.3f, a range of none visits %.3f\n", bits, found / 400.0, visited / (40.0 * vectors.size()));
+	CHECK(found >= 0.95 * 400, "%u bits: %zu of 400", bits, found);
+	CHECK(visited < 20 * vectors.size(), "lists out of reach are skipped: %llu", (unsigned long long) visited);
+}
+
+/* More lists than distinct strings, equal strings only, one string. */
+static void
+few_bit_strings(void)
+{
+	rv_error	error;
+
+	for (size_t distinct : {0, 1, 3})
+	{
+		rv_spec		spec = make_spec(RV_KIND_IVF, RV_METRIC_HAMMING, 20);
+		std::vector<uint8_t> query(3, 0x50);
+		std::vector<uint8_t> v(3);
+		rv_search_options options = {};
+		rv_search  *search;
+
+		spec.element = RV_ELEMENT_BIT;
+		spec.quantization = RV_QUANTIZATION_NONE;
+		spec.lists = 10;
+		rv_builder *builder = make_builder(spec);
+
+		for (size_t i = 0; i < distinct * 5; i++)
+		{
+			v[0] = static_cast<uint8_t>(1u << (i % distinct));
+			const rv_vector one = view_bits(v, 20);
+
+			CHECK(rv_builder_add(builder, &one, i, &error) == RV_OK);
+		}
+		Built		built(builder);
+		const rv_vector q = view_bits(query, 20);
+
+		CHECK(rv_search_new(built.segment, RV_ELEMENT_BIT, &q, &options, &search, &error) == RV_OK);
+		CHECK(drain(search).size() == distinct * 5);
+		rv_search_free(search);
+	}
+}
+
 static void
 empty_and_single(void)
 {
@@ -221,6 +417,11 @@ main(void)
 	max_probes_ends_the_search();
 	tombstones_and_equal_vectors();
 	a_segment_takes_over_the_lists_of_another();
+	for (rv_metric metric : METRICS)
+		stale_lists_are_made_anew(metric);
+	for (uint32_t bits : {65, 256, 1001})
+		lists_of_bit_strings(bits);
+	few_bit_strings();
 	empty_and_single();
 	return 0;
 }

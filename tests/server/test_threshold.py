@@ -112,7 +112,11 @@ def test_the_other_types(db: Database, type_: str, opclass: str, operator: str, 
 
 @pytest.mark.parametrize(
     ("opclass", "operator", "method"),
-    [("bit_hamming_ops", "<~>", "ruhnsw"), ("bit_jaccard_ops", "<%>", "ruhnsw")],
+    [
+        ("bit_hamming_ops", "<~>", "ruhnsw"),
+        ("bit_hamming_ops", "<~>", "ruivfflat"),
+        ("bit_jaccard_ops", "<%>", "ruhnsw"),
+    ],
 )
 def test_bit_strings(db: Database, opclass: str, operator: str, method: str) -> None:
     db.execute("SELECT setseed(0.5)")

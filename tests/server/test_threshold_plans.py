@@ -106,11 +106,15 @@ def test_partitions_partial_and_expression_indexes(db: Database) -> None:
     assert same_rows(db, f"SELECT id FROM items WHERE {near}", "half_idx") > 0
 
 
-def test_a_plan_is_told_how_many_rows_there_are(db: Database) -> None:
+@pytest.mark.parametrize(
+    ("type_", "method", "options"),
+    [("ruvector", "ruhnsw", ""), ("ruvector", "ruivfflat", "lists = 200"), ("halfvec", "ruhnsw", "")],
+)
+def test_a_plan_is_told_how_many_rows_there_are(db: Database, type_: str, method: str, options: str) -> None:
     """The planner's own guess is a third of the table, whatever the radius."""
-    make_table(db, 5000, dims=16)
-    make_index(db)
-    distance = f"embedding <-> '{vector_of(db, 7)}'"
+    make_table(db, 5000, dims=16, type_=type_)
+    make_index(db, f"{type_}_l2_ops", options, method)
+    distance = f"embedding <-> '{vector_of(db, 7)}'::{type_}"
     distances = db.column(f"SELECT {distance} FROM items ORDER BY 1")
     for rows in (3, 40, 1000, 4000):
         radius = distances[rows]
