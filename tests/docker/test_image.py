@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,20 +68,20 @@ def test_everything_the_image_copies_gets_past_the_ignore_file() -> None:
     allowed = {
         line[1:] for line in (DOCKER / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")
     }
-    assert {"docker", "kernels", "sql", "ruvector_fdw", "setup.py", "pyproject.toml"} <= allowed
+    assert {"docker", "kernels", "sql", "tools", "ruvector_fdw", "setup.py", "pyproject.toml"} <= allowed
 
 
 @pytest.mark.timeout(2400)
-def test_build_stages_the_server_and_the_package(server: Server, tmp_path: Path) -> None:
-    """build.sh on a copy of the sources, into directories of its own; what it stages is complete and loads."""
-    listed = run(
-        "git", "-C", TOP, "ls-files", "-z", "kernels", "sql", "ruvector_fdw", "docker", "pyproject.toml", "setup.py"
-    )
-    source = tmp_path / "src"
-    for name in [*listed.stdout.split("\0"), "README.md", "LICENSE"]:
-        if name and (TOP / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(TOP / name, source / name)
+def test_the_source_archive_builds_the_server_and_the_package(server: Server, tmp_path: Path) -> None:
+    """make dist's archive, unpacked, by build.sh into directories of its own: the package installed from it carries the
+    extension's sources, and `ruvector install` stages what this server needs of them."""
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "-o", tmp_path, TOP, cwd=TOP)
+    [archive] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        strays = [name for name in packed.getnames() if name.endswith((".so", ".o", ".pyc"))]
+        assert strays == []
+    run("tar", "-xzf", archive, "-C", tmp_path)
+    [source] = tmp_path.glob("ruvector_fdw-*/")
     venv, stage = tmp_path / "venv", tmp_path / "stage"
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     env.pop("RUVECTOR_SKIP_INSTALL", None)
@@ -92,6 +93,8 @@ def test_build_stages_the_server_and_the_package(server: Server, tmp_path: Path)
         assert list(Path(f"{stage}{found.sharedir}/extension").glob(f"{name}--*.sql"))
     control = (TOP / "sql/ruvector.control").read_text()
     assert f"'{run(venv / 'bin/ruvector', '--version').stdout.split()[-1]}'" in control
+    # What was built on the way is not part of what the image takes over.
+    assert not (venv / "var").exists()
 
 
 def test_deps_wants_to_know_the_stage() -> None:

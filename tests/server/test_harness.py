@@ -100,3 +100,23 @@ def test_usage_errors_have_status_2(scratch: Path) -> None:
     done = ruvector("up", "--set", "work_mem", state=scratch / "unused")
     assert done.returncode == 2
     assert '"work_mem" is not name=value' in done.stderr
+
+
+def test_install_says_what_it_cannot_do(scratch: Path) -> None:
+    state = scratch / "unused"
+    assert ruvector("install", state=state).returncode == 2
+    done = ruvector("install", "--pg-config", "/bin/cat", state=state)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'error: "/bin/cat" does not answer as a pg_config\n'
+
+
+def test_install_stages_below_destdir(server: Server, scratch: Path) -> None:
+    """From the checkout, whose objects are there already: the same files as in the server, under its own paths."""
+    stage = scratch / "stage"
+    pg_config = str(server.installation.pg_config)
+    done = ruvector("install", "--pg-config", pg_config, "--destdir", str(stage), state=scratch / "unused")
+    assert done.returncode == 0, done.stderr
+    for name in ("ruvector", "ruvector_fdw"):
+        staged = Path(f"{stage}{server.installation.pkglibdir}/{name}.so")
+        assert staged.read_bytes() == (server.installation.pkglibdir / f"{name}.so").read_bytes()
+        assert Path(f"{stage}{server.installation.sharedir}/extension/{name}.control").exists()
