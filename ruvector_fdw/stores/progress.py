@@ -9,7 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def shown(enabled: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """Gives the function to tell: a bar for each phase, in the order they come; nothing when not enabled."""
+    """Gives the function to tell: a bar for each phase, in the order they come; nothing when not enabled.
+
+    A phase that begins ends the one before: what is told of that is a sample, and seldom its last number.
+    """
     if not enabled:
         yield lambda phase, done, total: None
         return
@@ -21,7 +24,11 @@ def shown(enabled: bool) -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
 
         def tell(phase: str, done: int, total: int) -> None:
+            if total == 0:
+                return
             if phase not in bars:
+                for earlier in progress.tasks:
+                    progress.update(earlier.id, completed=earlier.total)
                 bars[phase] = progress.add_task(phase, total=total)
             progress.update(bars[phase], completed=done, total=total)
 
