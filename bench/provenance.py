@@ -42,7 +42,8 @@ def describe(conn: psycopg.Connection[Any], dataset: Dataset) -> dict[str, Any]:
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        # A file's name and not where it lies on this machine.
+        "command": [Path(word).name if "/" in word else word for word in sys.argv],
         "machine": {
             "cpu": _field("/proc/cpuinfo", r"^model name\s*:\s*(.*)$"),
             "cores": os.cpu_count(),

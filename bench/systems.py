@@ -16,7 +16,7 @@ from ruvector_fdw.demo.vectors import Floats
 
 @dataclass(frozen=True)
 class System:
-    """One side of a comparison. `effort` is the setting that trades latency for recall."""
+    """One side of a comparison. `effort` is the setting that trades latency for recall, `iterative` the one of filters."""
 
     name: str
     table: str
@@ -24,6 +24,7 @@ class System:
     method: str
     opclass: str
     effort: str
+    iterative: str
 
     @property
     def index(self) -> str:
@@ -37,6 +38,13 @@ class System:
         with conn.cursor() as cursor, cursor.copy(copy.encode()) as stream:
             for _, chunk in wire.copy_stream(base, "passage {:08d}".format):
                 stream.write(chunk)
+        run(conn, f"VACUUM (ANALYZE) {self.table}")
+
+    def convert(self, conn: psycopg.Connection[Any], source: System, dims: int) -> None:
+        """The same table from another system's rows."""
+        run(conn, f"DROP TABLE IF EXISTS {self.table}")
+        value = f"embedding::{self.type_name}({dims})"
+        run(conn, f"CREATE TABLE {self.table} AS SELECT id, content, {value} AS embedding FROM {source.table}")
         run(conn, f"VACUUM (ANALYZE) {self.table}")
 
     def build(self, conn: psycopg.Connection[Any], options: str) -> dict[str, float]:
@@ -57,14 +65,22 @@ class System:
         return f"SELECT id FROM {self.table} {where} ORDER BY embedding <-> %s LIMIT 10"
 
 
+_OURS, _THEIRS = ("ruvector.ef_search", "ruvector.iterative_scan"), ("hnsw.ef_search", "hnsw.iterative_scan")
 HNSW = (
-    System("pgvector hnsw", "items", "vector", "hnsw", "vector_l2_ops", "hnsw.ef_search"),
-    System("ruvector ruhnsw", "items_ruvector", "ruvector", "ruhnsw", "ruvector_l2_ops", "ruvector.ef_search"),
+    System("pgvector hnsw", "items", "vector", "hnsw", "vector_l2_ops", *_THEIRS),
+    System("ruvector ruhnsw", "items_ruvector", "ruvector", "ruhnsw", "ruvector_l2_ops", *_OURS),
 )
+HALF = (
+    System("pgvector hnsw, halfvec", "items_half", "halfvec", "hnsw", "halfvec_l2_ops", *_THEIRS),
+    System("ruvector ruhnsw, halfvec", "items_ruvector_half", "ruvector.halfvec", "ruhnsw",
+           "ruvector.halfvec_l2_ops", *_OURS),
+)  # fmt: skip
 IVF = (
-    System("pgvector ivfflat", "items", "vector", "ivfflat", "vector_l2_ops", "ivfflat.probes"),
-    System("ruvector ruivfflat", "items_ruvector", "ruvector", "ruivfflat", "ruvector_l2_ops", "ruvector.probes"),
-)
+    System("pgvector ivfflat", "items", "vector", "ivfflat", "vector_l2_ops", "ivfflat.probes",
+           "ivfflat.iterative_scan"),
+    System("ruvector ruivfflat", "items_ruvector", "ruvector", "ruivfflat", "ruvector_l2_ops", "ruvector.probes",
+           "ruvector.iterative_scan"),
+)  # fmt: skip
 
 
 def run(conn: psycopg.Connection[Any], statement: str, parameters: Sequence[Any] | None = None) -> None:
@@ -75,5 +91,7 @@ def plan(conn: psycopg.Connection[Any], statement: str, parameters: Sequence[Any
     return "\n".join(row[0] for row in conn.execute(f"EXPLAIN (COSTS OFF) {statement}".encode(), parameters))
 
 
-def has_method(conn: psycopg.Connection[Any], method: str) -> bool:
-    return conn.execute("SELECT 1 FROM pg_am WHERE amname = %s", (method,)).fetchone() is not None
+def require_index(conn: psycopg.Connection[Any], system: System, statement: str, parameters: Sequence[Any]) -> None:
+    """A number of another plan is no number."""
+    shown = plan(conn, statement, parameters)
+    assert f"Index Scan using {system.index}" in shown, shown

@@ -32,7 +32,8 @@ from provenance import describe  # noqa: E402
 from ruvector_fdw import _engine  # noqa: E402
 from ruvector_fdw.demo import measure, vectors  # noqa: E402
 from ruvector_fdw.demo.script import table  # noqa: E402
-from ruvector_fdw.server.commands import state_dir, up_cluster  # noqa: E402
+from ruvector_fdw.server.commands import up_cluster  # noqa: E402
+from ruvector_fdw.server.places import state_dir  # noqa: E402
 from ruvector_fdw.store import Store  # noqa: E402
 
 _DATABASE = "ruvector_bench_store"
@@ -92,7 +93,8 @@ def nearest(
 @click.option("--ef", type=click.IntRange(1, 1000), default=40, show_default=True)
 @click.option("--pg", help="Major version, or the path of a pg_config.  [default: 18]")
 @click.option("--smoke", is_flag=True, help="2,000 rows: that it runs, not how fast.")
-def bench(data: Path, rows: int | None, ef: int, pg: str | None, smoke: bool) -> None:
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="[default: bench/results/store-NAME.json]")
+def bench(data: Path, rows: int | None, ef: int, pg: str | None, smoke: bool, out: Path | None) -> None:
     """Measure the store."""
     dataset = vectors.load(data, 2000 if smoke else rows)
     base, results = dataset.base, {}
@@ -153,7 +155,7 @@ def bench(data: Path, rows: int | None, ef: int, pg: str | None, smoke: bool) ->
             seconds = min(timed(lambda text=text: conn.execute(text)) for _ in range(3))  # type: ignore[misc]
             results[f"full scan, {what}, rows/s"] = len(base) / seconds
         document = {"provenance": describe(conn, dataset), "ef_search": ef, "results": results}
-    out = HERE.parent / "results" / f"store-{dataset.name}-{len(base)}{'-smoke' if smoke else ''}.json"
+    out = out or HERE.parent / "results" / f"store-{dataset.name}-{len(base)}{'-smoke' if smoke else ''}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(document, indent=1) + "\n")
     click.echo(table(["what", "value"], [[what, f"{value:,.3f}"] for what, value in results.items()]))

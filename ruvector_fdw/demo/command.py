@@ -9,7 +9,8 @@ import click
 import psycopg
 
 from ruvector_fdw.server import Cluster
-from ruvector_fdw.server.commands import state_dir, up_cluster
+from ruvector_fdw.server.commands import up_cluster
+from ruvector_fdw.server.places import state_dir
 
 from . import foreign, measure, plot, report, steps, vectors
 from .script import Script

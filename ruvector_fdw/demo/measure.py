@@ -24,15 +24,16 @@ K = 10
 
 @dataclass(frozen=True)
 class Point:
-    """One search effort: mean recall at 10 and the spread of the latencies."""
+    """One search effort: mean recall at 10 and the spread of the latencies; `runs_ms`: the median of every run of it."""
 
     effort: int
     recall: float
     median_ms: float
     p95_ms: float
     min_ms: float
+    runs_ms: tuple[float, ...] = ()
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
@@ -56,24 +57,6 @@ def recall_of(found: Sequence[int], base: Floats, query: Floats, radius: float, 
     squared = ((rows - query.astype(np.float64)) ** 2).sum(axis=1)
     # The radius was summed in another order: its rounding is far below 1e-9 of the norms.
     return float(min(k, int((squared <= radius + 1e-9 * (1 + abs(radius))).sum()))) / k
-
-
-def curve(
-    conn: psycopg.Connection[Any],
-    statement: str,
-    setting: str,
-    efforts: Sequence[int],
-    parameters: Sequence[Any],
-    base: Floats,
-    queries: Floats,
-    radii: npt.NDArray[np.float64],
-) -> list[Point]:
-    """Run `statement` (one parameter, returns ids that are row numbers) for every query at each effort."""
-    points = []
-    for effort in efforts:
-        conn.execute(f"SET {setting} = {effort}".encode())
-        points.append(point(conn, statement, effort, parameters, base, queries, radii))
-    return points
 
 
 def point(
@@ -100,7 +83,8 @@ def point(
             times_ms.append((time.perf_counter() - began) * 1000)
             recalls.append(recall_of([row[0] for row in rows], base, query, float(radius)))
     spread = np.percentile(times_ms, [50, 95, 0])
-    return Point(effort, float(np.mean(recalls)), *(float(value) for value in spread))
+    middle, high, low = (float(value) for value in spread)
+    return Point(effort, float(np.mean(recalls)), middle, high, low, (middle,))
 
 
 def latency_at(points: Sequence[Point], recall: float) -> float | None:

@@ -170,9 +170,7 @@ def recall_and_latency(run: Run) -> None:
         points = run.curves[system] = []
         for effort in EFFORTS:
             run.script.run(f"SET {setting} = {effort}")
-            points.append(
-                measure.point(run.conn, statement, effort, parameters, data.base, data.queries, run.radii)
-            )
+            points.append(measure.point(run.conn, statement, effort, parameters, data.base, data.queries, run.radii))
             print(f" recall@10 {points[-1].recall:.3f}, median {points[-1].median_ms:.3f} ms", flush=True)
         run.conn.execute(f"RESET {setting}".encode())
 

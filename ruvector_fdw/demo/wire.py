@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: PostgreSQL
 """Vectors in PostgreSQL's binary protocol, the same bytes for pgvector's `vector` and for `ruvector`.
 
-A value is int16 dims, int16 unused (0), then float4s, all big-endian. Sent so, a query vector costs both systems the
-same and neither's text parser is measured.
+A value is int16 dims, int16 unused (0), then float4s (`halfvec`: float2s), all big-endian. Sent so, a query vector costs
+both systems the same and neither's text parser is measured.
 """
 
 from __future__ import annotations
@@ -27,9 +27,17 @@ class Parameter:
     """A vector as bytes; a subclass for each type of each connection says which type."""
 
     __slots__ = ("data",)
+    element = ">f4"
 
     def __init__(self, vector: Floats) -> None:
-        self.data = np.array([len(vector), 0], dtype=">i2").tobytes() + vector.astype(">f4").tobytes()
+        self.data = np.array([len(vector), 0], dtype=">i2").tobytes() + vector.astype(self.element).tobytes()
+
+
+class HalfParameter(Parameter):
+    """The same for `halfvec`."""
+
+    __slots__ = ()
+    element = ">f2"
 
 
 def parameter_type(conn: psycopg.Connection[Any], type_name: str) -> Callable[[Floats], Parameter]:
@@ -38,7 +46,8 @@ def parameter_type(conn: psycopg.Connection[Any], type_name: str) -> Callable[[F
     if info is None:
         raise LookupError(f'type "{type_name}" does not exist')
     type_oid = info.oid
-    kind = type(f"{type_name.title()}Parameter", (Parameter,), {"__slots__": ()})
+    base = HalfParameter if type_name.endswith("halfvec") else Parameter
+    kind = type(f"{type_name.title()}Parameter", (base,), {"__slots__": ()})
 
     class ParameterDumper(Dumper):
         format = Format.BINARY

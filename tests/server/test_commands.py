@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness import installations
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -42,9 +43,27 @@ def test_the_demo_comes_to_its_end(environment: dict[str, str], tmp_path: Path) 
 
 
 def test_the_benchmark_runs_every_suite(environment: dict[str, str], tmp_path: Path) -> None:
-    _run([sys.executable, TOP / "bench/run.py", "--smoke", "--out", tmp_path], environment)
-    [result] = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
-    assert set(result["suites"]) == {"hnsw", "ivf", "inserts", "threshold", "filtered", "conversion"}
-    assert result["provenance"]["dataset"]["rows"] == 2000
-    assert result["suites"]["conversion"]["rewritten"] is False
-    assert result["suites"]["threshold"]["same_rows"] is True
+    shards = [found for found in installations() if found.has_extension("postgres_fdw")]
+    options = ["--shards-pg", str(shards[0].pg_config)] if shards else []
+    _run([sys.executable, TOP / "bench/run.py", "--smoke", "--out", tmp_path, *options], environment)
+    general, one = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("general", "text384-2000"))
+    assert set(general) == {"types", "growth"}
+    assert set(one) == {
+        "hnsw", "ivf", "halfvec", "quantization", "threshold", "filtered", "inserts", "beside-inserts", "clients",
+        "conversion", "migration", "foreign", "store", "shards",
+    }  # fmt: skip
+    for suite, figures in {**general, **one}.items():
+        if suite != "shards" or shards:
+            assert figures["rows"], suite
+        origin = figures["provenance"]
+        assert {"commit", "command", "machine", "settings", "server", "rounds", "date"} <= set(origin)
+    assert one["hnsw"]["provenance"]["dataset"]["rows"] == 2000
+    assert len(one["hnsw"]["provenance"]["dataset"]["sha256"]) == 64
+    assert one["conversion"]["facts"]["rewritten"] is False
+    assert {row["plan"] for row in one["threshold"]["rows"][1::3]} == {"index"}
+    assert one["filtered"]["rows"][-1]["fewest rows"] == 10
+    assert len(one["quantization"]["rows"]) == 10
+    pictures = {path.name for path in tmp_path.glob("*.png")}
+    page = (tmp_path / "report.md").read_text()
+    assert pictures >= {"general-growth.png", "text384-2000-hnsw.png", "text384-2000-ivf.png"}
+    assert all(f"]({name})" in page for name in pictures)

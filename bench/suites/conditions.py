@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Queries with a condition: distance below a threshold, and the nearest rows behind a filter."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from measuring import Context, Result, Row, latencies_ms, middle_and_p95, times_better
+from systems import HNSW, plan, require_index, run
+
+from ruvector_fdw.demo import measure
+
+
+def threshold(context: Context) -> Result:
+    """SELECT count(*) WHERE embedding <-> q < r, r so that 0.1 % and 1 % of the rows are in it; counts must be equal."""
+    conn, base = context.conn, context.data.base
+    queries = context.data.queries[: 10 if context.smoke else 50]
+    result = Result([])
+    for share in (0.001, 0.01):
+        inside = max(5, math.ceil(len(base) * share))
+        radii = np.sqrt(measure.exact_radii(base, queries, inside)) * (1 + 1e-6)
+        counts: dict[str, list[int]] = {}
+        rows: list[Row] = []
+        for system in HNSW:
+            statement = f"SELECT count(*) FROM {system.table} WHERE embedding <-> %s < %s"
+            arguments = list(zip(system.parameters(conn, queries), map(float, radii), strict=True))
+            found = counts[system.name] = []
+
+            def ask(one: tuple[object, float], code: bytes = statement.encode(), found: list[int] = found) -> None:
+                found.extend(conn.execute(code, one, prepare=True).fetchone() or ())
+
+            times_ms = latencies_ms(ask, arguments)
+            shown = plan(conn, statement, arguments[0])
+            way = "index" if system.index in shown else "sequential scan"
+            label = f"{system.name.split()[0]}, {share:.1%} of the rows"
+            rows.append({"system": label, "plan": way, **middle_and_p95(times_ms), "median rows": np.median(found)})
+        assert counts[HNSW[0].name] == counts[HNSW[1].name], counts
+        better = times_better(rows[0], rows[1])
+        result.rows += [*rows, {**better, "median rows": None}]
+        result.facts[f"times better at {share:.1%}"] = rows[0]["median ms"] / rows[1]["median ms"]
+    return result
+
+
+def filtered(context: Context) -> Result:
+    """LIMIT 10 behind WHERE id % 100 = 7 (1 % of the rows), by the index; pgvector as it comes, and iterating."""
+    conn = context.conn
+    run(conn, "SET enable_seqscan = off")
+    result = Result([])
+    modes = [(HNSW[0], "off"), (HNSW[0], "relaxed_order"), (HNSW[0], "strict_order"), (HNSW[1], "strict_order")]
+    for system, mode in modes:
+        run(conn, f"SET {system.iterative} = {mode}")
+        parameters = system.parameters(conn, context.data.queries)
+        medians: list[float] = []
+        for where in ("", "WHERE id %% 100 = 7"):
+            statement, rows = system.knn(where), []
+            require_index(conn, system, statement, (parameters[0],))
+
+            def ask(one: object, code: bytes = statement.encode(), rows: list[int] = rows) -> None:
+                rows.append(len(conn.execute(code, (one,), prepare=True).fetchall()))
+
+            medians.append(float(np.median(latencies_ms(ask, parameters))))
+        run(conn, f"RESET {system.iterative}")
+        row: Row = {"system": f"{system.name}, iterative_scan = {mode}", "median ms": medians[1]}
+        row |= {"unfiltered ms": medians[0], "times unfiltered": f"{medians[1] / medians[0]:.1f}x"}
+        result.rows.append({**row, "mean rows": float(np.mean(rows)), "fewest rows": min(rows)})
+    run(conn, "RESET enable_seqscan")
+    return result
