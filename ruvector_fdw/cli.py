@@ -15,6 +15,7 @@ import traceback
 import click
 
 from . import __version__
+from .errors import RuvectorError
 
 # subcommand: (module below ruvector_fdw, name of the click command there, what --help says)
 _COMMANDS = {
@@ -75,4 +76,6 @@ def main() -> None:
             traceback.print_exc()
         message = ex.format_message() if isinstance(ex, click.ClickException) else str(ex)
         print(f"error: {message or type(ex).__name__}", file=sys.stderr)
+        if isinstance(ex, RuvectorError) and ex.hint:
+            print(f"hint: {ex.hint}", file=sys.stderr)
         sys.exit(1)

@@ -43,7 +43,8 @@ def load(path: Path, rows: int | None = None) -> Dataset:
     :raise OptionError: the file is of no known form, or its values are not finite.
     """
     if not path.exists():
-        raise OptionError(f'could not find "{path}"')
+        hint = "The vectors that come with the source are not in a wheel: name others with --data."
+        raise OptionError(f'could not find "{path}"', hint=hint if path == SHIPPED else None)
     base = _read(path)
     beside = path.with_name(path.name.replace("base", "queries"))
     if beside != path and beside.exists():
