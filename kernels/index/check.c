@@ -4,7 +4,12 @@
  * table. One row for every damage found; no rows: the index is sound.
  *
  * Holds the maintenance lock, so that only inserts go on. What the heap must have in the index is what a snapshot sees
- * that was taken before the index's keys were read: a row that comes later may be missing from neither.
+ * that was taken before the index's keys were read: a row that comes later may be missing from neither. A standby has no
+ * such lock: what was found while replay changed the index is thrown away, and the check begins again.
+ *
+ * Pages have no checksum of ours. A segment's bytes have one, tombstones a count; the values in the delta are compared
+ * with those in the table, and every key must name a line pointer that is in use there, so a wrong bit in tombstones or in
+ * a key shows as a row that is missing or one that cannot be.
  */
 #include "internal.h"
 
@@ -14,6 +19,7 @@
 #include "access/relation.h"
 #include "access/tableam.h"
 #include "catalog/index.h"
+#include "catalog/pg_am_d.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
@@ -25,7 +31,8 @@
 
 #include "inspect.h"
 
-#define MAX_REPORTS 100			/* of missing rows, of wrong keys */
+#define MAX_REPORTS 100			/* of missing rows, of wrong keys, of wrong values */
+#define MAX_TRIES 10			/* on a standby, while replay changes the index */
 
 RV_FUNCTION(ruvector_index_check);
 
@@ -40,7 +47,9 @@ typedef struct Check
 	uint64	   *keys;			/* of all live rows; sorted once complete */
 	Size		n_keys;
 	Size		capacity;
+	RvDelta    *delta;			/* sorted by TID once read */
 	Size		missing;
+	Size		different;
 } Check;
 
 static void report(Check *check, const char *where, const char *format,...) pg_attribute_printf(3, 4);
@@ -130,8 +139,9 @@ check_contents(Check *check, const RvSegmentEntry *entry, const char *where, con
 		report(check, where, "%u rows in %u nodes, but the meta page says %u in %u", info.slots, info.nodes, entry->slots,
 			   entry->nodes);
 	else if (info.spec.dims != check->meta->dims || info.spec.metric != (rv_metric) check->meta->metric ||
-			 info.spec.element != (rv_element) check->meta->element)
-		report(check, where, "made for another type, metric or number of dimensions");
+			 info.spec.element != (rv_element) check->meta->element || info.spec.kind != (rv_kind) check->meta->kind ||
+			 info.spec.quantization != (rv_quantization) check->meta->quantization || info.spec.m != check->meta->m)
+		report(check, where, "made for another type, metric, quantization, m or number of dimensions than the meta page says");
 	else
 	{
 		tombstones = check_tombstones(check, entry, where);
@@ -175,33 +185,79 @@ check_segment(Check *check, uint32 number)
 }
 
 static void
-check_delta(Check *check)
+check_meta(Check *check)
 {
-	RvDelta    *delta = rv_delta_new(CurrentMemoryContext);
+	if (check->meta->metric != check->opclass->metric || check->meta->element != check->opclass->element ||
+		check->meta->dims != (uint32) TupleDescAttr(RelationGetDescr(check->index), 0)->atttypmod)
+		report(check, "meta", "made for another type, metric or number of dimensions than the index's");
+}
+
+static int
+compare_items(const void *a, const void *b)
+{
+	return ItemPointerCompare((ItemPointer) &((const RvDeltaItem *) a)->tid, (ItemPointer) &((const RvDeltaItem *) b)->tid);
+}
+
+/* Inserts go on: where the chain ends can be compared only when it ended there before and after. */
+static void
+check_delta_chain(Check *check)
+{
+	RvDelta    *delta = check->delta;
+	RvMeta	   *after;
 
 	if (check->meta->delta_head != InvalidBlockNumber &&
 		!rv_delta_read(check->index, delta, check->meta->delta_head, InvalidBlockNumber))
-		report(check, "delta", "the page behind block %u is not a delta page, or not the next one", delta->block);
-	else if (delta->pages < check->meta->delta_pages)
+	{
+		report(check, "delta", "block %u or what follows it is damaged", delta->block);
+		return;
+	}
+	after = rv_meta_read(check->index);
+	if (delta->pages < check->meta->delta_pages)
 		report(check, "delta", "%u pages, but the meta page says %u", delta->pages, check->meta->delta_pages);
+	else if (after->delta_tail == check->meta->delta_tail && delta->block != after->delta_tail)
+		report(check, "delta", "the chain ends in block %u, but the meta page says %u", delta->block, after->delta_tail);
+	pfree(after);
+}
+
+static void
+check_delta(Check *check)
+{
+	RvDelta    *delta = check->delta = rv_delta_new(CurrentMemoryContext);
+
+	check_delta_chain(check);
 	for (uint32 i = 0; i < delta->count; i++)
 	{
 		const struct varlena *value = delta->items[i].value;
 		rv_vector	vector;
-		uint32		dims = 0;
+		uint32		dims;
 
-		if (VARATT_IS_EXTENDED(value))
-			report(check, "delta", "row (%u,%u) has no plain value", ItemPointerGetBlockNumberNoCheck(&delta->items[i].tid),
-				   ItemPointerGetOffsetNumberNoCheck(&delta->items[i].tid));
-		else
-			check->opclass->extract(value, &vector, &dims);
-		if (dims != 0 && dims != check->meta->dims)
+		check->opclass->extract(value, &vector, &dims);
+		if (dims != check->meta->dims)
 			report(check, "delta", "row (%u,%u) has %u dimensions, not %u",
 				   ItemPointerGetBlockNumberNoCheck(&delta->items[i].tid),
 				   ItemPointerGetOffsetNumberNoCheck(&delta->items[i].tid), dims, check->meta->dims);
 		add_key(check, rv_key_of_tid(&delta->items[i].tid));
 	}
-	MemoryContextDelete(delta->context);
+	if (delta->count > 1)
+		qsort(delta->items, delta->count, sizeof(RvDeltaItem), compare_items);
+}
+
+/* Whether the table has a line pointer in use there: VACUUM takes a row out of the index before its place is given up.
+ * *buffer: pinned from call to call. Other table access methods have their own ways. */
+static bool
+is_in_use(Relation heap, BlockNumber block, OffsetNumber offset, Buffer *buffer)
+{
+	Page		page;
+	bool		in_use;
+
+	if (heap->rd_rel->relam != HEAP_TABLE_AM_OID)
+		return true;
+	*buffer = ReleaseAndReadBuffer(*buffer, heap, block);
+	LockBuffer(*buffer, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(*buffer);
+	in_use = !PageIsNew(page) && offset <= PageGetMaxOffsetNumber(page) && ItemIdIsUsed(PageGetItemId(page, offset));
+	LockBuffer(*buffer, BUFFER_LOCK_UNLOCK);
+	return in_use;
 }
 
 /* No row twice, none that the table cannot have. */
@@ -209,6 +265,7 @@ static void
 check_keys(Check *check)
 {
 	BlockNumber blocks = RelationGetNumberOfBlocks(check->heap);
+	Buffer		buffer = InvalidBuffer;
 	Size		reports = 0;
 
 	if (check->n_keys > 1)
@@ -218,7 +275,8 @@ check_keys(Check *check)
 		unsigned	block = (unsigned) (check->keys[i] >> 16);
 		unsigned	offset = (unsigned) (check->keys[i] & 0xFFFF);
 
-		if (block >= blocks || offset == 0 || check->keys[i] >> 48 != 0)
+		CHECK_FOR_INTERRUPTS();
+		if (check->keys[i] >> 48 != 0 || block >= blocks || offset == 0 || !is_in_use(check->heap, block, offset, &buffer))
 		{
 			report(check, "keys", "row (%u,%u) is not in the table", block, offset);
 			reports++;
@@ -229,6 +287,21 @@ check_keys(Check *check)
 			reports++;
 		}
 	}
+	if (BufferIsValid(buffer))
+		ReleaseBuffer(buffer);
+}
+
+static void
+compare_value(Check *check, ItemPointer tid, const struct varlena *value)
+{
+	RvDeltaItem wanted = {.tid = *tid};
+	const RvDeltaItem *item = check->delta->count == 0 ? NULL :
+		bsearch(&wanted, check->delta->items, check->delta->count, sizeof(RvDeltaItem), compare_items);
+
+	if (item != NULL && (VARSIZE(item->value) != VARSIZE(value) || memcmp(item->value, value, VARSIZE(value)) != 0) &&
+		check->different++ < MAX_REPORTS)
+		report(check, "delta", "row (%u,%u) has another value than in the table", ItemPointerGetBlockNumber(tid),
+			   ItemPointerGetOffsetNumber(tid));
 }
 
 static void
@@ -249,6 +322,7 @@ check_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 		check->missing++ < MAX_REPORTS)
 		report(check, "table", "row (%u,%u) is not in the index", ItemPointerGetBlockNumber(tid),
 			   ItemPointerGetOffsetNumber(tid));
+	compare_value(check, tid, value);
 	if ((Pointer) value != DatumGetPointer(values[0]))
 		pfree(value);
 }
@@ -284,6 +358,7 @@ check_all(Check *check)
 	TableScanDesc scan = table_beginscan_strat(check->heap, snapshot, 0, NULL, true, true);
 
 	check->meta = rv_meta_read(check->index);
+	check_meta(check);
 	for (uint32 i = 0; i < check->meta->n_segments; i++)
 		check_segment(check, i);
 	check_delta(check);
@@ -297,14 +372,55 @@ check_all(Check *check)
 	UnregisterSnapshot(snapshot);
 }
 
+/* What was found is of one generation, or it is not said. */
+static void
+check_on_standby(Check *check)
+{
+	const Check fresh = *check;
+
+	for (int i = 0; i < MAX_TRIES; i++)
+	{
+		MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "ruvector check", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext old = MemoryContextSwitchTo(work);
+		uint64		index_uid;
+		uint64		generation;
+		bool		same;
+
+		*check = fresh;
+		check_all(check);
+		rv_meta_identity(check->index, &index_uid, &generation);
+		same = index_uid == check->meta->index_uid && generation == check->meta->generation;
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(work);
+		if (same)
+			return;
+		tuplestore_clear(check->store);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("could not check index \"%s\": replay changed it %d times meanwhile",
+					RelationGetRelationName(check->index), MAX_TRIES)));
+}
+
+static void
+check_on_primary(Check *check)
+{
+	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "ruvector check", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(work);
+
+	rv_maintenance_lock(check->index);
+	check_all(check);
+	rv_maintenance_unlock(check->index);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(work);
+}
+
 Datum
 ruvector_index_check(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	bool		recovery = RecoveryInProgress();
 	RvOpened	opened = rv_inspect_open(PG_GETARG_OID(0), AccessShareLock, AccessShareLock, false);
 	MemoryContext old;
-	MemoryContext work;
 	Check		check;
 
 	if (result == NULL || !IsA(result, ReturnSetInfo) || (result->allowedModes & SFRM_Materialize) == 0)
@@ -325,15 +441,10 @@ ruvector_index_check(PG_FUNCTION_ARGS)
 	check.heap = opened.heap;
 	check.index = opened.index;
 	check.opclass = rv_opclass(opened.index);
-	if (!recovery)
-		rv_maintenance_lock(opened.index);
-	work = AllocSetContextCreate(CurrentMemoryContext, "ruvector check", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(work);
-	check_all(&check);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(work);
-	if (!recovery)
-		rv_maintenance_unlock(opened.index);
+	if (RecoveryInProgress())
+		check_on_standby(&check);
+	else
+		check_on_primary(&check);
 	rv_inspect_close(&opened);
 	return (Datum) 0;
 }

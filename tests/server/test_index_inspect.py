@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: PostgreSQL
-"""The functions that tell about an index: statistics, memory, recall, prewarm, and the check that finds damage."""
+"""The functions that tell about an index: statistics, memory, recall, prewarm, check (what it finds: test_index_damage.py)."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -85,54 +83,6 @@ def test_check_finds_nothing_in_a_sound_index(db: Database) -> None:
     assert db.rows(CHECK) == []
     db.execute("SELECT ruvector_index_maintenance('items_idx')")
     assert db.rows(CHECK) == []
-
-
-@pytest.mark.parametrize("where", ["segment", "tombstones", "delta", "special", "meta"])
-def test_check_finds_planted_damage_in_pages(new_cluster: Callable[..., Server], where: str) -> None:
-    server = new_cluster()
-    db = server.database()
-    make_table(db, 1000)
-    make_index(db)
-    add_rows(db, 1001, 1100)
-    db.execute("DELETE FROM items WHERE id % 5 = 0")
-    db.execute("VACUUM items")
-    file = server.cluster.data / db.value("SELECT pg_relation_filepath('items_idx')")
-    db.execute("CHECKPOINT")
-    db.close()
-    server.stop()
-    damage(file, where)
-    for image in server.cluster.data.glob("pgsql_tmp_ruvector/*/*"):
-        image.unlink()
-    server.start()
-    db = Database(server, db.name)
-    # checksums would find it first, where the cluster has them (the default from 18 on)
-    try:
-        problems = db.rows(CHECK)
-    except (psycopg.errors.IndexCorrupted, psycopg.errors.DataCorrupted):
-        problems = [("raised", "")]
-    assert problems
-    db.close()
-
-
-def damage(file: Path, where: str) -> None:
-    """Changes one page of the kind that the name says: kinds as in docs/design/pages.md."""
-    kinds = {"meta": 1, "segment": 2, "special": 2, "tombstones": 3, "delta": 4}
-    data = bytearray(file.read_bytes())
-    ends = range(8192, len(data) + 1, 8192)
-    pages = [end - 8192 for end in ends if int.from_bytes(data[end - 8 : end - 6], "little") == kinds[where]]
-    at = random.Random(4).choice(pages)
-    match where:
-        case "segment":
-            data[at + 3000] ^= 4
-        case "tombstones":
-            data[at + 24] ^= 1
-        case "delta":
-            data[at + 14 : at + 16] = (9000).to_bytes(2, "little")
-        case "special":
-            data[at + 8192 - 12] ^= 1
-        case "meta":
-            data[at + 24] ^= 1
-    file.write_bytes(bytes(data))
 
 
 def test_check_finds_rows_that_are_missing_and_images_that_differ(new_cluster: Callable[..., Server]) -> None:
