@@ -15,12 +15,12 @@
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "pgstat.h"
-#include "port/pg_crc32c.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define POLL_MS 50
+#define MAX_BYTES_BETWEEN_LOOKS (256 * 1024)
 
 typedef struct BuildState
 {
@@ -33,9 +33,11 @@ typedef struct BuildState
 	MemoryContext build_context;
 	MemoryContext row_context;
 	Size		memory_limit;
+	uint64		rows_between_looks; /* at the memory that is in use */
 	int			threads;
 	double		indexed;
 	double		scanned;
+	double		expected;		/* rows in the table, as far as known */
 } BuildState;
 
 char *
@@ -119,22 +121,17 @@ store_segment(Relation index, const void *bytes, size_t size, RvSegmentEntry *en
 	rv_segment_info info;
 	rv_error	error;
 	rv_status	status = rv_segment_open(bytes, size, 0, &segment, &error);
-	pg_crc32c	crc;
 
 	if (status != RV_OK)
 		rv_report(status, &error, index);
 	rv_segment_info_get(segment, &info);
 	rv_segment_close(segment);
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, bytes, size);
-	FIN_CRC32C(crc);
-
 	memset(entry, 0, sizeof(*entry));
 	entry->uid = rv_random_uid();
 	entry->bytes = size;
 	entry->slots = info.slots;
 	entry->nodes = info.nodes;
-	entry->crc = crc;
+	entry->crc = rv_bytes_crc(bytes, size);
 	entry->tombstones.first = InvalidBlockNumber;
 	entry->run = rv_run_write(index, RV_PAGE_SEGMENT, entry->uid, bytes, size);
 	if (!RelationUsesLocalBuffers(index))
@@ -207,6 +204,15 @@ close_segment(BuildState *state)
 }
 
 static void
+report_loading(const BuildState *state)
+{
+	const int	what[] = {PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_CREATEIDX_TUPLES_TOTAL, PROGRESS_CREATEIDX_TUPLES_DONE};
+	const int64 values[] = {RV_BUILD_PHASE_LOADING, (int64) state->expected, (int64) state->scanned};
+
+	pgstat_progress_update_multi_param(3, what, values);
+}
+
+static void
 add_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *arg)
 {
 	BuildState *state = arg;
@@ -237,7 +243,7 @@ add_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive
 		MemoryContextReset(state->row_context);
 
 		/* what finishing takes grows with every row: look often enough, not always */
-		if (state->build != NULL && (rv_builder_count(state->build->builder) & 255) == 0 &&
+		if (state->build != NULL && rv_builder_count(state->build->builder) % state->rows_between_looks == 0 &&
 			rv_builder_peak_bytes(state->build->builder) > state->memory_limit)
 		{
 			ereport(NOTICE,
@@ -246,8 +252,13 @@ add_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive
 					 errdetail("Searching several segments takes longer than searching one."),
 					 errhint("Increase maintenance_work_mem to build one segment.")));
 			close_segment(state);
-			pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, RV_BUILD_PHASE_LOADING);
+			report_loading(state);
 		}
+	}
+	if (state->scanned > state->expected)
+	{
+		state->expected = state->scanned;
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) state->expected);
 	}
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) state->scanned);
 }
@@ -333,12 +344,15 @@ build(Relation heap, Relation index, struct IndexInfo *info, rv_kind kind)
 	state.build_context = AllocSetContextCreate(CurrentMemoryContext, "ruvector build", ALLOCSET_DEFAULT_SIZES);
 	state.row_context = AllocSetContextCreate(CurrentMemoryContext, "ruvector build row", ALLOCSET_DEFAULT_SIZES);
 	state.memory_limit = (Size) maintenance_work_mem * 1024;
+	state.rows_between_looks = Min(MAX_BYTES_BETWEEN_LOOKS / (state.spec.dims * sizeof(float)) + 1, 256);
 	state.threads = rv_build_threads(heap);
 
+	/* while a concurrent build goes on, others can open the index: maintenance would free pages that nothing names yet */
+	rv_maintenance_lock(index);
 	/* block 0 before any other; its list of segments comes last, so that it never names pages that are not there */
 	rv_meta_create(index, MAIN_FORKNUM, state.meta);
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) expected_rows(heap));
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, RV_BUILD_PHASE_LOADING);
+	state.expected = expected_rows(heap);
+	report_loading(&state);
 	result->heap_tuples = table_index_build_scan(heap, index, info, true, false, add_row, &state, NULL);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) state.scanned);
 	close_segment(&state);
@@ -352,6 +366,7 @@ build(Relation heap, Relation index, struct IndexInfo *info, rv_kind kind)
 	state.meta->build_seconds = seconds + microseconds / 1e6;
 	state.meta->built_at = GetCurrentTimestamp();
 	rv_meta_replace(index, state.meta, InvalidBlockNumber, 0);
+	rv_maintenance_unlock(index);
 	result->index_tuples = state.indexed;
 	MemoryContextDelete(state.build_context);
 	MemoryContextDelete(state.row_context);

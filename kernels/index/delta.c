@@ -275,20 +275,24 @@ typedef struct Pending
 	char	   *value;			/* NULL: none */
 } Pending;
 
-static void
-read_item(RvDelta *delta, Pending *pending, const char *item, Size length)
+/* False: the item is damaged. */
+static bool
+read_item(RvDelta *delta, Pending *pending, Page page, ItemId id)
 {
 	DeltaPiece	piece;
-	const char *data = item + sizeof(DeltaPiece);
+	Size		length = ItemIdGetLength(id);
+	const char *data;
 
-	if (length < sizeof(DeltaPiece))
-		return;
+	if (length < sizeof(DeltaPiece) || ItemIdGetOffset(id) < SizeOfPageHeaderData ||
+		ItemIdGetOffset(id) + length > ((PageHeader) page)->pd_special)
+		return false;
+	memcpy(&piece, PageGetItem(page, id), sizeof(DeltaPiece));
+	data = (char *) PageGetItem(page, id) + sizeof(DeltaPiece);
 	length -= sizeof(DeltaPiece);
-	memcpy(&piece, item, sizeof(DeltaPiece));
 	if (piece.done == 0)
 	{
 		if (piece.total < VARHDRSZ || piece.total > MaxAllocSize || length > piece.total)
-			return;
+			return false;
 		pending->piece = piece;
 		pending->value = MemoryContextAlloc(delta->context, piece.total);
 		delta->bytes += piece.total;
@@ -297,15 +301,18 @@ read_item(RvDelta *delta, Pending *pending, const char *item, Size length)
 			 !ItemPointerEquals(&pending->piece.tid, &piece.tid) || length > piece.total - piece.done)
 	{
 		pending->value = NULL;	/* the row's first piece was deleted */
-		return;
+		return true;
 	}
 	memcpy(pending->value + piece.done, data, length);
 	pending->piece.done = piece.done + length;
 	if (pending->piece.done == pending->piece.total)
 	{
+		if (VARATT_IS_EXTENDED(pending->value) || VARSIZE(pending->value) != piece.total)
+			return false;
 		remember(delta, &pending->piece.tid, (struct varlena *) pending->value);
 		pending->value = NULL;
 	}
+	return true;
 }
 
 bool
@@ -349,8 +356,11 @@ rv_delta_read(Relation index, RvDelta *delta, BlockNumber head, BlockNumber unti
 		{
 			ItemId		id = PageGetItemId(page, offset);
 
-			if (ItemIdIsNormal(id))
-				read_item(delta, &pending, (char *) PageGetItem(page, id), ItemIdGetLength(id));
+			if (ItemIdIsNormal(id) && !read_item(delta, &pending, page, id))
+			{
+				UnlockReleaseBuffer(buffer);
+				return false;
+			}
 		}
 		delta->offset = max;
 		next = RvPageTailOf(page)->next;
@@ -366,10 +376,12 @@ rv_delta_read(Relation index, RvDelta *delta, BlockNumber head, BlockNumber unti
 
 uint64
 rv_delta_bulk_delete(Relation index, BlockNumber head, IndexBulkDeleteCallback callback, void *callback_state,
-					 uint64 *remaining)
+					 uint64 *remaining, bool *any_dead)
 {
 	BlockNumber block = head;
 	uint64		deleted = 0;
+
+	*any_dead = false;
 
 	while (block != InvalidBlockNumber)
 	{
@@ -392,7 +404,10 @@ rv_delta_bulk_delete(Relation index, BlockNumber head, IndexBulkDeleteCallback c
 			DeltaPiece	piece;
 
 			if (!ItemIdIsNormal(id))
+			{
+				*any_dead = true;
 				continue;
+			}
 			memcpy(&piece, PageGetItem(page, id), sizeof(DeltaPiece));
 			if (piece.done != 0)
 				continue;
@@ -410,6 +425,7 @@ rv_delta_bulk_delete(Relation index, BlockNumber head, IndexBulkDeleteCallback c
 				ItemIdMarkDead(PageGetItemId(copy, dead[i]));
 			GenericXLogFinish(state);
 			deleted += n_dead;
+			*any_dead = true;
 		}
 		block = RvPageTailOf(page)->next;
 		UnlockReleaseBuffer(buffer);

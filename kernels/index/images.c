@@ -72,8 +72,8 @@ header_crc(const ImageHeader *header)
 	return crc;
 }
 
-static uint32
-bytes_crc(const void *bytes, size_t size)
+uint32
+rv_bytes_crc(const void *bytes, size_t size)
 {
 	pg_crc32c	crc;
 	const char *at = bytes;
@@ -136,14 +136,13 @@ write_all(int fd, const char *bytes, size_t size, off_t offset, const char *path
 }
 
 /* Marks an open image as checked under this postmaster; after this, any other write to it shows in its time. */
-static void
-mark_checked(int fd, const char *path)
+static bool
+mark_checked(int fd)
 {
 	const struct timespec time = {.tv_sec = PgStartTime / USECS_PER_SEC, .tv_nsec = PgStartTime % USECS_PER_SEC * 1000};
 	const struct timespec times[2] = {time, time};
 
-	if (futimens(fd, times) != 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not set the time of file \"%s\": %m", path)));
+	return futimens(fd, times) == 0;
 }
 
 static bool
@@ -180,7 +179,8 @@ write_image(Relation index, const RvSegmentEntry *entry, const void *bytes)
 	{
 		write_all(fd, (const char *) &header, sizeof(header), 0, temporary);
 		write_all(fd, bytes, entry->bytes, IMAGE_OFFSET, temporary);
-		mark_checked(fd, temporary);
+		if (!mark_checked(fd))
+			ereport(ERROR, (errcode_for_file_access(), errmsg("could not set the time of file \"%s\": %m", temporary)));
 		if (CloseTransientFile(fd) != 0)
 			ereport(ERROR, (errcode_for_file_access(), errmsg("could not close file \"%s\": %m", temporary)));
 		if (rename(temporary, path) != 0)
@@ -209,7 +209,7 @@ is_image_of(void *map, size_t map_size, const RvSegmentEntry *entry, bool checke
 		return true;
 	PG_TRY();
 	{
-		right = bytes_crc((char *) map + IMAGE_OFFSET, entry->bytes) == entry->crc;
+		right = rv_bytes_crc((char *) map + IMAGE_OFFSET, entry->bytes) == entry->crc;
 	}
 	PG_CATCH();
 	{
@@ -256,11 +256,11 @@ map_image(Relation index, const RvSegmentEntry *entry, size_t *map_size)
 		munmap(map, *map_size);
 		goto wrong;
 	}
-	if (!checked)
-	{
-		write_all(fd, (const char *) &PgStartTime, sizeof(PgStartTime), offsetof(ImageHeader, checked_under), path);
-		mark_checked(fd, path);
-	}
+	/* a mark that cannot be made costs the next who maps the file a check, no more */
+	if (!checked &&
+		(pwrite(fd, &PgStartTime, sizeof(PgStartTime), offsetof(ImageHeader, checked_under)) != sizeof(PgStartTime) ||
+		 !mark_checked(fd)))
+		ereport(LOG, (errcode_for_file_access(), errmsg("could not mark file \"%s\" as checked: %m", path)));
 	CloseTransientFile(fd);
 	return map;
 
@@ -298,7 +298,7 @@ read_segment(Relation index, const RvSegmentEntry *entry, size_t *map_size)
 	{
 		right = rv_run_read(index, RV_PAGE_SEGMENT, entry->uid, entry->run, (char *) map + IMAGE_OFFSET, entry->bytes,
 							&bad) &&
-			bytes_crc((char *) map + IMAGE_OFFSET, entry->bytes) == entry->crc;
+			rv_bytes_crc((char *) map + IMAGE_OFFSET, entry->bytes) == entry->crc;
 	}
 	PG_CATCH();
 	{

@@ -261,9 +261,9 @@ typedef struct RvDeltaCut
 extern bool rv_delta_cut(Relation index, RvDeltaCut *cut);
 /* Frees the pages that were cut off, once the meta page no longer names them. */
 extern void rv_delta_free(Relation index, const RvDeltaCut *cut);
-/* Marks items dead for which the callback says so; returns how many. */
+/* Marks items dead for which the callback says so; returns how many. any_dead: there are dead ones, of now or before. */
 extern uint64 rv_delta_bulk_delete(Relation index, BlockNumber head, IndexBulkDeleteCallback callback, void *state,
-								   uint64 *remaining);
+								   uint64 *remaining, bool *any_dead);
 
 /* ---- images.c ------------------------------------------------------------------------------------------------------ */
 
@@ -283,6 +283,8 @@ typedef struct RvImage
  * longer this segment's (the caller reads the meta page again). bytes: the blob when the caller has it, else NULL. */
 extern RvImage *rv_image_open(Relation index, const RvSegmentEntry *entry, const void *bytes);
 extern void rv_image_release(RvImage *image);
+/* CRC32C; looks for interrupts. */
+extern uint32 rv_bytes_crc(const void *bytes, size_t size);
 extern void rv_image_unlink(Relation index, uint64 uid);
 /* What is wrong with the image file compared with the right bytes; NULL: nothing, or there is none. */
 extern const char *rv_image_check(Relation index, const RvSegmentEntry *entry, const void *bytes);
@@ -404,11 +406,15 @@ typedef struct RvMaintenance
 #define RV_MAINTAIN_ALL 1		/* everything into one segment, as far as memory allows */
 #define RV_MAINTAIN_NOWAIT 2	/* give up when someone else maintains */
 #define RV_MAINTAIN_YIELD 4		/* the caller holds ShareUpdateExclusiveLock on the index: stop for who waits for it */
+#define RV_MAINTAIN_WORKER 8	/* in a background worker: stop for who waits for the database */
 
 /* Seals, merges and compacts; the caller holds RowExclusiveLock or more on the index. False: someone else is at it. */
-extern bool rv_maintain(Relation heap, Relation index, int flags, RvMaintenance *result);
+extern bool rv_maintain(int threads, Relation index, int flags, RvMaintenance *result);
+extern bool rv_database_is_wanted(void);
 /* Frees pages that belong to nothing; the caller holds the maintenance lock. How many were not free before. */
 extern uint64 rv_reclaim(Relation index);
+/* The same when a part of the index that is worth a pass over it is lost; takes the maintenance lock, without waiting. */
+extern uint64 rv_reclaim_if_worth_it(Relation index);
 extern void rv_request_maintenance(Relation heap, Relation index);
 extern void rv_maintenance_lock(Relation index);
 extern bool rv_maintenance_try_lock(Relation index);

@@ -27,7 +27,7 @@
 
 typedef struct Task
 {
-	Relation	heap;
+	int			threads;
 	Relation	index;
 	RvView	   *view;
 	RvMeta	   *meta;
@@ -35,8 +35,8 @@ typedef struct Task
 	uint32		n_merge;
 	bool		seal;
 	RvDeltaCut	cut;
-	bool		yield;			/* RV_MAINTAIN_YIELD */
 	rv_list_change lists;		/* of the new segment */
+	int			flags;
 	MemoryContext context;
 } Task;
 
@@ -55,7 +55,9 @@ someone_waits(void *arg)
 
 	SET_LOCKTAG_PAGE(tag, plan->index->rd_lockInfo.lockRelId.dbId, plan->index->rd_lockInfo.lockRelId.relId,
 					 RV_META_BLOCK);
-	return LockHasWaiters(&tag, ExclusiveLock, false) || (plan->yield && LockHasWaitersRelation(plan->index, ShareUpdateExclusiveLock));
+	return LockHasWaiters(&tag, ExclusiveLock, false) ||
+		((plan->flags & RV_MAINTAIN_YIELD) != 0 && LockHasWaitersRelation(plan->index, ShareUpdateExclusiveLock)) ||
+		((plan->flags & RV_MAINTAIN_WORKER) != 0 && rv_database_is_wanted());
 }
 
 /* The smallest segment that is not chosen yet. */
@@ -71,17 +73,18 @@ smallest_left(const Task *plan)
 }
 
 static void
-choose(Task *plan, int flags)
+choose(Task *plan)
 {
 	const RvDelta *delta = plan->view->delta;
-	bool		all = (flags & RV_MAINTAIN_ALL) != 0;
+	bool		all = (plan->flags & RV_MAINTAIN_ALL) != 0;
 	uint64		rows;
 	double		bytes;
 	double		limit = (double) maintenance_work_mem * 1024;
 	int			i;
 
-	plan->seal = delta->count > 0 &&
-		(all || plan->meta->delta_pages >= (uint32) rv_delta_limit_kb / (BLCKSZ / 1024));
+	/* dead rows alone too: sealing is what frees their pages */
+	plan->seal = all ? delta->count > 0 || plan->meta->delta_pages > 1 :
+		plan->meta->delta_pages >= (uint32) rv_delta_limit_kb / (BLCKSZ / 1024);
 	rows = plan->seal ? delta->count : 0;
 	bytes = plan->seal ? (double) delta->bytes : 0;
 	for (uint32 s = 0; s < plan->meta->n_segments; s++)
@@ -101,10 +104,14 @@ choose(Task *plan, int flags)
 	{
 		const RvSegmentEntry *entry = &plan->meta->segments[i];
 
-		if (!all && live(entry) > rows)
-			break;
-		if ((bytes + entry->bytes) * PEAK_OVER_BYTES > limit)
-			break;
+		/* the meta page has room for so many: better more memory for once than no place for a new segment */
+		if (!plan->seal || plan->meta->n_segments - plan->n_merge < RV_MAX_SEGMENTS)
+		{
+			if (!all && live(entry) > rows)
+				break;
+			if ((bytes + entry->bytes) * PEAK_OVER_BYTES > limit)
+				break;
+		}
 		plan->merge[i] = true;
 		plan->n_merge++;
 		rows += live(entry);
@@ -190,7 +197,7 @@ build_segment(Task *plan, RvSegmentEntry *entry)
 	if (rv_builder_count(build->builder) > 0)
 	{
 		InvalidateCatalogSnapshot();
-		finished = rv_build_finish(build, plan->index, rv_build_threads(plan->heap), false, someone_waits, plan, entry);
+		finished = rv_build_finish(build, plan->index, plan->threads, false, someone_waits, plan, entry);
 		if (finished)
 			rv_builder_list_change(build->builder, &plan->lists);
 	}
@@ -244,13 +251,13 @@ replace(Task *plan, const RvSegmentEntry *entry, RvMaintenance *result)
 }
 
 static void
-maintain_locked(Task *plan, int flags, RvMaintenance *result)
+maintain_locked(Task *plan, RvMaintenance *result)
 {
 	RvSegmentEntry entry;
 
 	plan->meta = rv_meta_read(plan->index);
 	plan->merge = palloc0(sizeof(bool) * Max(plan->meta->n_segments, 1));
-	choose(plan, flags);
+	choose(plan);
 	if (!plan->seal && plan->n_merge == 0)
 		return;
 	if (plan->seal && !rv_delta_cut(plan->index, &plan->cut))
@@ -262,7 +269,7 @@ maintain_locked(Task *plan, int flags, RvMaintenance *result)
 }
 
 bool
-rv_maintain(Relation heap, Relation index, int flags, RvMaintenance *result)
+rv_maintain(int threads, Relation index, int flags, RvMaintenance *result)
 {
 	MemoryContext context;
 	MemoryContext old;
@@ -279,12 +286,12 @@ rv_maintain(Relation heap, Relation index, int flags, RvMaintenance *result)
 	context = AllocSetContextCreate(CurrentMemoryContext, "ruvector maintenance", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	memset(&plan, 0, sizeof(plan));
-	plan.heap = heap;
+	plan.threads = threads;
 	plan.index = index;
 	plan.context = context;
-	plan.yield = (flags & RV_MAINTAIN_YIELD) != 0;
+	plan.flags = flags;
 	plan.view = rv_view_acquire_in(context, index);
-	maintain_locked(&plan, flags, result);
+	maintain_locked(&plan, result);
 	if ((flags & RV_MAINTAIN_ALL) != 0 && !result->stopped)
 		result->reclaimed_pages = rv_reclaim(index);
 	MemoryContextSwitchTo(old);

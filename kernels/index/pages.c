@@ -20,6 +20,8 @@
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
 
+#define PAGES_BETWEEN_INTERRUPTS 64	/* half a megabyte */
+
 void
 rv_page_init(Page page, RvPageKind kind, uint64 owner, uint32 number, BlockNumber next)
 {
@@ -69,8 +71,12 @@ rv_page_allocate(Relation index)
 
 	while ((block = GetFreeIndexPage(index)) != InvalidBlockNumber)
 	{
-		Buffer		buffer = ReadBuffer(index, block);
+		Buffer		buffer;
 
+		/* the map may be of a longer file, before a crash of the machine or of another timeline */
+		if (block >= RelationGetNumberOfBlocks(index))
+			continue;
+		buffer = ReadBuffer(index, block);
 		if (ConditionalLockBuffer(buffer))
 		{
 			if (PageIsNew(BufferGetPage(buffer)) || rv_page_is(BufferGetPage(buffer), RV_PAGE_FREE))
@@ -103,12 +109,28 @@ finish_page(Relation index, Buffer buffer)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* A page's successor must be known before the page is logged, so the lock on one is kept while the next is found. */
+/* Makes next the successor of a page that was finished without one. */
+static void
+link_behind(Relation index, BlockNumber block, BlockNumber next)
+{
+	Buffer		buffer = ReadBuffer(index, block);
+	GenericXLogState *state;
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	state = GenericXLogStart(index);
+	RvPageTailOf(GenericXLogRegisterBuffer(state, buffer, 0))->next = next;
+	GenericXLogFinish(state);
+	UnlockReleaseBuffer(buffer);
+}
+
+/* A page's successor must be known before the page is logged, so the lock on one is kept while the next is found. Under a
+ * lock no interrupt is looked at: every so many pages one is finished as if it were the last, and linked later. */
 RvRun
 rv_run_write(Relation index, RvPageKind kind, uint64 owner, const void *bytes, size_t size)
 {
 	RvRun		run = {InvalidBlockNumber, 0};
 	Buffer		previous = InvalidBuffer;
+	BlockNumber last = InvalidBlockNumber;
 	size_t		done = 0;
 
 	do
@@ -117,7 +139,13 @@ rv_run_write(Relation index, RvPageKind kind, uint64 owner, const void *bytes, s
 		Page		page;
 		size_t		length = Min(size - done, (size_t) RV_PAGE_PAYLOAD);
 
-		CHECK_FOR_INTERRUPTS();
+		if (run.pages % PAGES_BETWEEN_INTERRUPTS == 0)
+		{
+			if (BufferIsValid(previous))
+				finish_page(index, previous);
+			previous = InvalidBuffer;
+			CHECK_FOR_INTERRUPTS();
+		}
 		buffer = rv_page_allocate(index);
 		page = BufferGetPage(buffer);
 		rv_page_init(page, kind, owner, run.pages, InvalidBlockNumber);
@@ -125,12 +153,15 @@ rv_run_write(Relation index, RvPageKind kind, uint64 owner, const void *bytes, s
 		((PageHeader) page)->pd_lower = MAXALIGN(SizeOfPageHeaderData) + length;
 		if (run.pages == 0)
 			run.first = BufferGetBlockNumber(buffer);
+		else if (!BufferIsValid(previous))
+			link_behind(index, last, BufferGetBlockNumber(buffer));
 		else
 		{
 			RvPageTailOf(BufferGetPage(previous))->next = BufferGetBlockNumber(buffer);
 			finish_page(index, previous);
 		}
 		previous = buffer;
+		last = BufferGetBlockNumber(buffer);
 		run.pages++;
 		done += length;
 	} while (done < size);

@@ -230,7 +230,7 @@ ruvector_index_maintenance(PG_FUNCTION_ARGS)
 
 	PreventCommandDuringRecovery("ruvector_index_maintenance()");
 	opened = rv_inspect_open(PG_GETARG_OID(0), AccessShareLock, ShareUpdateExclusiveLock, true);
-	rv_maintain(opened.heap, opened.index, RV_MAINTAIN_ALL | RV_MAINTAIN_YIELD, &result);
+	rv_maintain(rv_build_threads(opened.heap), opened.index, RV_MAINTAIN_ALL | RV_MAINTAIN_YIELD, &result);
 	if (result.stopped)
 		ereport(NOTICE,
 				(errmsg("maintenance of index \"%s\" made way for a session that waited for it",

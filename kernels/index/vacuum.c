@@ -78,8 +78,8 @@ bulk_delete(Relation index, RvView *view, IndexBulkDeleteCallback callback, void
 	RvSegmentEntry *old = palloc(sizeof(RvSegmentEntry) * Max(meta->n_segments, 1));
 	int			n_old = 0;
 	uint64		remaining = 0;
-	uint64		from_delta;
-	double		before = stats->tuples_removed;
+	bool		any_dead;
+	bool		changed = false;
 
 	for (uint32 i = 0; i < meta->n_segments; i++)
 	{
@@ -87,15 +87,16 @@ bulk_delete(Relation index, RvView *view, IndexBulkDeleteCallback callback, void
 
 		if (bits == NULL)
 			continue;
+		changed = true;
 		if (meta->segments[i].tombstones.first != InvalidBlockNumber)
 			old[n_old++] = meta->segments[i];
 		rv_tombstones_write(index, &meta->segments[i], bits);
 		pfree(bits);
 	}
-	from_delta = rv_delta_bulk_delete(index, meta->delta_head, callback, callback_state, &remaining);
-	stats->tuples_removed += from_delta;
+	stats->tuples_removed += rv_delta_bulk_delete(index, meta->delta_head, callback, callback_state, &remaining, &any_dead);
 	stats->num_index_tuples += remaining;
-	if (stats->tuples_removed > before)
+	/* marks in the delta may also be those of a VACUUM that ended before it came to this */
+	if (changed || any_dead)
 		rv_meta_replace(index, meta, InvalidBlockNumber, 0);
 	for (int i = 0; i < n_old; i++)
 		rv_run_free(index, RV_PAGE_TOMBSTONES, old[i].uid, old[i].tombstones.first, old[i].tombstones.pages);
@@ -135,6 +136,7 @@ rv_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 			stats->num_index_tuples += view->segments[i].entry.slots - view->segments[i].entry.dead;
 		rv_view_release(view);
 	}
+	stats->pages_deleted = rv_reclaim_if_worth_it(info->index);
 	IndexFreeSpaceMapVacuum(info->index);
 	stats->num_pages = RelationGetNumberOfBlocks(info->index);
 	return stats;

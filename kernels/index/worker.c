@@ -10,12 +10,14 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/index.h"
+#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/snapmgr.h"
@@ -36,29 +38,63 @@ StaticAssertDecl(sizeof(WorkerTask) <= BGW_EXTRALEN, "a task must fit into bgw_e
 
 extern PGDLLEXPORT void ruvector_worker_main(Datum arg);
 
-/* Works while there is something to do, and looks again for a little while: rows that come while a segment is made ask
- * for nobody. The lock lets only one worker at an index. */
-static void
-maintain_index(Oid index_oid)
+/* DROP DATABASE and CREATE DATABASE ... TEMPLATE wait a few seconds for a database's other processes to end. */
+bool
+rv_database_is_wanted(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+	if (LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	LockRelease(&tag, RowExclusiveLock, false);
+	return false;
+}
+
+/* Opens the index with the lock that lets only one worker at it. The table's lock is let go at once: nothing of the table
+ * is looked at, and a merge takes too long to keep ALTER TABLE, and everybody behind it, waiting. Who wants to remove or
+ * rebuild the index asks for its own lock, which the worker gives way for. */
+static Relation
+open_index(Oid index_oid, int *threads)
 {
 	Oid			heap_oid = IndexGetRelation(index_oid, true);
 	Relation	heap = OidIsValid(heap_oid) ? try_relation_open(heap_oid, AccessShareLock) : NULL;
 	Relation	index = NULL;
-	int			idle = 0;
 
+	if (heap == NULL)
+		return NULL;
 	/* not waiting: whoever has the index does the same, or will make it new */
-	if (heap != NULL && ConditionalLockRelationOid(index_oid, ShareUpdateExclusiveLock))
+	if (ConditionalLockRelationOid(index_oid, ShareUpdateExclusiveLock))
 		index = try_relation_open(index_oid, NoLock);
 	/* dropped, or its number taken over by something else, since the request */
-	if (index == NULL || !rv_index_is_ours(index) || index->rd_index->indrelid != heap_oid)
+	if (index != NULL && (!rv_index_is_ours(index) || index->rd_index->indrelid != heap_oid))
+	{
+		relation_close(index, NoLock);
+		index = NULL;
+	}
+	*threads = rv_build_threads(heap);
+	relation_close(heap, AccessShareLock);
+	return index;
+}
+
+/* Works while there is something to do, and looks again for a little while: rows that come while a segment is made ask
+ * for nobody. */
+static void
+maintain_index(Oid index_oid)
+{
+	int			threads;
+	Relation	index = open_index(index_oid, &threads);
+	int			idle = 0;
+
+	if (index == NULL)
 		return;
-	while (idle < IDLE_ROUNDS && !LockHasWaitersRelation(index, ShareUpdateExclusiveLock))
+	while (idle < IDLE_ROUNDS && !LockHasWaitersRelation(index, ShareUpdateExclusiveLock) && !rv_database_is_wanted())
 	{
 		RvMaintenance result;
 
 		/* a merge may take long and looks at no table: it must not keep VACUUM from removing rows */
 		InvalidateCatalogSnapshot();
-		if (rv_maintain(heap, index, RV_MAINTAIN_NOWAIT | RV_MAINTAIN_YIELD, &result) &&
+		if (rv_maintain(threads, index, RV_MAINTAIN_NOWAIT | RV_MAINTAIN_YIELD | RV_MAINTAIN_WORKER, &result) &&
 			result.sealed_rows + result.merged_segments > 0)
 		{
 			idle = 0;
@@ -69,6 +105,7 @@ maintain_index(Oid index_oid)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
+	relation_close(index, NoLock);
 }
 
 void
@@ -123,15 +160,18 @@ void
 rv_request_maintenance(Relation heap, Relation index)
 {
 	static TimestampTz last = 0;
+	static Oid	last_index = InvalidOid;
 	RvMaintenance result;
 
 	if (rv_background_maintenance && visible_to_others(index))
 	{
 		TimestampTz now = GetCurrentTimestamp();
 
-		if (!TimestampDifferenceExceeds(last, now, REQUEST_INTERVAL_MS))
+		/* of two indexes that are filled alike each must be asked for */
+		if (last_index == RelationGetRelid(index) && !TimestampDifferenceExceeds(last, now, REQUEST_INTERVAL_MS))
 			return;
 		last = now;
+		last_index = RelationGetRelid(index);
 		/* who holds this lock maintains the index, or makes a new one */
 		if (!ConditionalLockRelation(index, ShareUpdateExclusiveLock))
 			return;
@@ -139,5 +179,5 @@ rv_request_maintenance(Relation heap, Relation index)
 		if (start_worker(index))
 			return;
 	}
-	rv_maintain(heap, index, RV_MAINTAIN_NOWAIT, &result);
+	rv_maintain(rv_build_threads(heap), index, RV_MAINTAIN_NOWAIT, &result);
 }

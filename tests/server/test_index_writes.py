@@ -123,6 +123,58 @@ def test_vacuum_leaves_dead_rows_out(db: Database) -> None:
     assert db.rows("SELECT id FROM items ORDER BY embedding <-> (SELECT array_fill(1, '{32}')::ruvector)") == []
 
 
+def test_a_vacuum_that_was_cancelled_and_one_that_finishes(db: Database) -> None:
+    """The first marks unsealed rows dead and ends; the next finds nothing new, and their places in the heap are used
+    again. A session that read those rows before must not take the new ones for them."""
+    db.execute("CREATE TABLE items (id serial, embedding ruvector(32)) WITH (autovacuum_enabled = off)")
+    make_index(db)
+    add = "INSERT INTO items (embedding) SELECT array_fill(i, '{{32}}')::ruvector FROM generate_series({}, {}) i"
+    db.execute(add.format(1, 2000))
+    nearest = "SELECT embedding <-> array_fill(0, '{32}')::ruvector FROM items ORDER BY 1 LIMIT 100"
+
+    def start_vacuum() -> tuple[threading.Thread, int, list[psycopg.Error]]:
+        conn = db.connect()
+        failures: list[psycopg.Error] = []
+
+        def run() -> None:
+            try:
+                conn.execute("SET vacuum_cost_delay = 30; SET vacuum_cost_limit = 1")
+                conn.execute("VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) items")
+            except psycopg.Error as error:
+                failures.append(error)
+            conn.close()
+
+        thread = threading.Thread(target=run)
+        pid = conn.info.backend_pid
+        thread.start()
+        return thread, pid, failures
+
+    def marked() -> bool:
+        with db.connect() as fresh:
+            [(rows,)] = fresh.execute("SELECT delta_rows FROM ruvector_index_stats('items_idx')").fetchall()
+        return rows == 1600
+
+    with db.connect() as old:
+        old.execute("SET enable_seqscan = off")
+        assert len(old.execute(nearest).fetchall()) == 100
+        db.execute("DELETE FROM items WHERE id <= 400")
+        thread, pid, failures = start_vacuum()
+        wait_for(marked, "the first dead rows")
+        db.execute("SELECT pg_cancel_backend(%s)", (pid,))
+        thread.join()
+        assert [type(failure) for failure in failures] == [psycopg.errors.QueryCanceled]
+        thread, pid, failures = start_vacuum()
+        blocks = "SELECT 1 FROM pg_stat_progress_vacuum WHERE pid = %s AND heap_blks_vacuumed >= 5"
+        wait_for(lambda: bool(db.rows(blocks, (pid,))) or not thread.is_alive(), "places in the heap")
+        db.execute(add.format(5001, 5250))
+        reused = "SELECT count(*) FROM items WHERE id > 2000 AND (ctid::text::point)[0] < 9"
+        assert old.execute(nearest).fetchall() == db.rows(nearest)
+        assert db.value(reused) > 100
+        thread.join()
+        assert failures == []
+        assert old.execute(nearest).fetchall() == db.rows(nearest)
+
+
 def test_maintenance_uses_freed_pages_again(db: Database) -> None:
     make_table(db, 2000)
     make_index(db)
@@ -289,8 +341,9 @@ def test_writers_readers_vacuum_and_maintenance_together(db: Database, seconds: 
     assert not failures, failures[:5]
 
     def clean() -> bool:
-        """Other databases' sessions, such as autovacuum, may keep rows alive for a moment."""
-        db.execute("VACUUM items")
+        """Other databases' sessions, such as autovacuum, may keep rows alive for a moment; few dead rows alone would let
+        VACUUM leave the index as it is."""
+        db.execute("VACUUM (INDEX_CLEANUP ON) items")
         return bool(db.rows(STATS)[0][3] == db.value("SELECT count(*) FROM items"))
 
     wait_for(clean, "VACUUM to remove every dead row")
