@@ -11,7 +11,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 from harness import Database
-from index_tables import add_rows, compare, index_only, make_index, make_table
+from index_tables import GENERATE, add_rows, compare, index_only, make_index, make_table
 
 RECALL = 0.95  # as in test_index_search.py
 
@@ -230,10 +230,8 @@ def test_concurrent_build_sees_concurrent_writes(db: Database) -> None:
                 i = 0
                 while not stop.is_set():
                     i += 1
-                    conn.execute(
-                        "INSERT INTO items (category, embedding) SELECT category, embedding FROM items WHERE id = %s",
-                        (i % 500 + 1,),
-                    )
+                    insert = GENERATE.format(table="items", dims=32, type="ruvector", first=9000 + i, last=9000 + i)
+                    conn.execute(insert)  # type: ignore[call-overload]
                     conn.execute("DELETE FROM items WHERE id = %s", (500 + number * 300 + i,))
         except psycopg.Error as error:
             failures.append(error)
