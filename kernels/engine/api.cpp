@@ -167,7 +167,8 @@ rv_segment_info_get(const rv_segment *segment, rv_segment_info *info)
 	info->bytes_graph = segment->section(SectionId::graph).size + segment->section(SectionId::upper).size +
 		segment->section(SectionId::centroids).size + segment->section(SectionId::list_offsets).size +
 		segment->section(SectionId::lists).size;
-	info->bytes_keys = segment->section(SectionId::keys).size + segment->section(SectionId::key_offsets).size;
+	info->bytes_keys = segment->section(SectionId::keys).size + segment->section(SectionId::key_offsets).size +
+		segment->section(SectionId::hashes).size;
 }
 
 uint64_t

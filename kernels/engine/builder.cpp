@@ -25,6 +25,22 @@ hash_record(const uint8_t *record, size_t size)
 	return mix64(h);
 }
 
+/* Zeros of both signs are one. */
+uint32_t
+hash_vector(const float *x, uint32_t dims)
+{
+	uint64_t	h = dims;
+
+	for (uint32_t i = 0; i < dims; i++)
+	{
+		const float value = x[i] + 0.0f;
+
+		h = (h ^ load<uint32_t>(reinterpret_cast<const uint8_t *>(&value))) * 0x9fb21c651e98df25u;
+		h ^= h >> 29;
+	}
+	return static_cast<uint32_t>(mix64(h));
+}
+
 }								/* namespace */
 
 rv_builder::rv_builder(const rv_spec &spec_, const rv_segment *like)
@@ -113,7 +129,7 @@ rv_builder::add(const rv_vector *vector, uint64_t key)
 		if (spec.metric == RV_METRIC_COSINE && !(sparse_view(record.data()).norm > 0))
 			fail(RV_INVALID, "a zero vector has no cosine distance");
 		sparse_.append(record.data(), record.size());
-		append_key(key);
+		append_key(0, key);
 		return;
 	}
 	if (kind_ == RecordKind::bits)
@@ -123,7 +139,7 @@ rv_builder::add(const rv_vector *vector, uint64_t key)
 
 		memset(record, 0, records_.stride());
 		memcpy(record, bits.data(), bits.size());
-		append_key(key);
+		append_key(0, key);
 		return;
 	}
 	read_dense(vector, spec.element, spec.dims, buffer_.data());
@@ -145,6 +161,7 @@ void
 rv_builder::code(const float *x, uint64_t key)
 {
 	const double norm = norm_f64(x, spec.dims);
+	const uint32_t hash = hash_vector(x, spec.dims);
 
 	if (x != buffer_.data())
 		std::copy(x, x + spec.dims, buffer_.begin());
@@ -152,15 +169,15 @@ rv_builder::code(const float *x, uint64_t key)
 	{
 		for (float &v : buffer_)
 			v = static_cast<float>(v / norm);
-		code_prime(2 * FLOAT_EPSILON, norm, key);
+		code_prime(2 * FLOAT_EPSILON, norm, hash, key);
 	}
 	else
-		code_prime(0, norm, key);
+		code_prime(0, norm, hash, key);
 }
 
 /* buffer_: x' of model.h when it is to be rotated, else x; within error of the truth. It is overwritten. */
 void
-rv_builder::code_prime(double error, double norm, uint64_t key)
+rv_builder::code_prime(double error, double norm, uint32_t hash, uint64_t key)
 {
 	float	   *x = buffer_.data();
 	uint8_t    *record = records_.append();
@@ -183,13 +200,13 @@ rv_builder::code_prime(double error, double norm, uint64_t key)
 			encode_sq8(x, spec.dims, (model.rotation.error() + 2 * FLOAT_EPSILON) * norm_f64(x, spec.dims) + error, norm, record);
 			break;
 	}
-	append_key(key);
+	append_key(hash, key);
 }
 
 void
-rv_builder::append_key(uint64_t key)
+rv_builder::append_key(uint32_t hash, uint64_t key)
 {
-	key_nodes.push_back(find_or_append());
+	key_nodes.push_back(find_or_append(hash));
 	keys.push_back(key);
 }
 
@@ -236,16 +253,18 @@ rv_builder::add_node(const rv_segment *segment, uint32_t node, uint64_t key, boo
 		const SparseView view = stored_sparse(segment->code_offsets.data, segment->codes, node);
 
 		sparse_.append(reinterpret_cast<const uint8_t *>(view.indices) - SPARSE_HEAD, sparse_size(view.count));
-		append_key(key);
+		append_key(0, key);
 		return;
 	}
 
 	const uint8_t *record = segment->codes.data + static_cast<size_t>(node) * segment->header.code_stride;
+	const uint32_t hash = kind_ == RecordKind::bits ? 0 :
+		segment->hashes != nullptr ? segment->hashes[node] : static_cast<uint32_t>(mix64(key));	/* unknown: equal to none */
 
 	if (kind_ == RecordKind::bits || (verbatim && stored_.stride() == records_.stride() && record_kind(spec) == kind_))
 	{
 		memcpy(records_.append(), record, records_.stride());
-		append_key(key);
+		append_key(hash, key);
 		return;
 	}
 
@@ -259,7 +278,7 @@ rv_builder::add_node(const rv_segment *segment, uint32_t node, uint64_t key, boo
 			v = static_cast<float>(v * norm);
 		error = (error + FLOAT_EPSILON) * norm;
 	}
-	code_prime(error, norm, key);
+	code_prime(error, norm, hash, key);
 	if (verbatim && key_nodes.back() == nodes() - 1)
 	{
 		/* The record itself will be taken over; what was made of it only serves to link it. */
@@ -296,8 +315,9 @@ rv_builder::grow_table()
 		if (entry != 0)
 		{
 			const uint8_t *record;
-			const size_t size = record_of(static_cast<uint32_t>(entry) - 1, &record);
-			size_t		at = hash_record(record, size) & (table_.size() - 1);
+			const uint32_t node = static_cast<uint32_t>(entry) - 1;
+			const size_t size = record_of(node, &record);
+			size_t		at = mix64(hash_record(record, size) + (hashes.empty() ? 0 : hashes[node])) & (table_.size() - 1);
 
 			while (table_[at] != 0)
 				at = (at + 1) & (table_.size() - 1);
@@ -305,9 +325,9 @@ rv_builder::grow_table()
 		}
 }
 
-/* The node of the record just appended: itself, or an earlier one whose record is the same. */
+/* The node of the record just appended: itself, or an earlier one with the same record and hash. */
 uint32_t
-rv_builder::find_or_append()
+rv_builder::find_or_append(uint32_t hash)
 {
 	const uint32_t node = nodes() - 1;
 	const uint8_t *record,
@@ -317,7 +337,8 @@ rv_builder::find_or_append()
 	if (static_cast<size_t>(node) * 2 + 2 > table_.size())
 		grow_table();
 
-	const uint64_t h = hash_record(record, size);
+	const bool	hashed = kind_ != RecordKind::bits && kind_ != RecordKind::sparse;
+	const uint64_t h = mix64(hash_record(record, size) + hash);
 	const uint64_t tag = h & 0xffffffff00000000u;
 	size_t		at = h & (table_.size() - 1);
 
@@ -325,7 +346,8 @@ rv_builder::find_or_append()
 	{
 		const uint32_t known = static_cast<uint32_t>(table_[at]) - 1;
 
-		if ((table_[at] & 0xffffffff00000000u) == tag && record_of(known, &other) == size && memcmp(other, record, size) == 0)
+		if ((table_[at] & 0xffffffff00000000u) == tag && (!hashed || hashes[known] == hash) &&
+			record_of(known, &other) == size && memcmp(other, record, size) == 0)
 		{
 			if (kind_ == RecordKind::sparse)
 				sparse_.drop_last();
@@ -335,5 +357,7 @@ rv_builder::find_or_append()
 		}
 	}
 	table_[at] = tag | (node + 1);
+	if (hashed)
+		hashes.push_back(hash);
 	return node;
 }

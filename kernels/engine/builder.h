@@ -3,7 +3,8 @@
  * builder.h: the state of a builder: what was added, and the thread that finishes it.
  *
  * Vectors are coded when they are added, so that a builder holds codes and not float32; only the first SAMPLE_BYTES
- * wait as they came until the centre is known. A record equal to an earlier one becomes one more key of its node.
+ * wait as they came until the centre is known. A vector equal to an earlier one (the same record, and the same hash of
+ * what was coded) becomes one more key of its node.
  * The builder owns everything; the worker thread only runs between start and the poll that reports an end, and
  * nothing else touches the builder then.
  */
@@ -46,6 +47,7 @@ struct rv_builder
 				ended = false;
 	rv::BlobWriter blob;
 	std::vector<uint32_t> key_nodes;	/* node of every key, as added */
+	std::vector<uint32_t> hashes;	/* of every node's vector, dense only: codes do not tell all vectors apart */
 	std::vector<uint64_t> keys;
 
 	rv_list_change list_change() const { return lists_ != nullptr ? lists_->change() : rv_list_change(); }
@@ -56,11 +58,11 @@ private:
 	void		train();
 	void		flush();
 	void		code(const float *x, uint64_t key);
-	void		code_prime(double error, double norm, uint64_t key);
+	void		code_prime(double error, double norm, uint32_t hash, uint64_t key);
 	void		add_node(const rv_segment *segment, uint32_t node, uint64_t key, bool verbatim);
-	void		append_key(uint64_t key);
+	void		append_key(uint32_t hash, uint64_t key);
 	size_t		record_of(uint32_t node, const uint8_t **bytes) const;
-	uint32_t	find_or_append();
+	uint32_t	find_or_append(uint32_t hash);
 	void		grow_table();
 
 	bool		stored_apart() const;
@@ -72,6 +74,7 @@ private:
 	void		finish();
 	void		write(rv::SegmentHeader *header, const rv::GraphBuilder *graph);
 	void		write_keys(uint32_t nodes);
+	void		write_hashes();
 
 	const rv_spec primary_;		/* of records_ */
 	const rv::RecordKind kind_;

@@ -31,10 +31,11 @@ rv_builder::linked_apart() const
 size_t
 rv_builder::peak_bytes() const
 {
-	const size_t n = count();
+	const size_t n = nodes() + waiting_keys_.size();
 	const size_t record = records_.stride() + (stored_apart() ? stored_.stride() : 0) + traversal_.stride() +
 		(linked_apart() ? linked_.stride() : 0);
-	size_t		bytes = waiting_.capacity() * sizeof(float) + n * (record + 2 * 20) + sparse_.bytes() * 2 + (1u << 20);
+	size_t		bytes = waiting_.capacity() * sizeof(float) + n * (record + 3 * 4) + count() * 2 * 20 + sparse_.bytes() * 2 +
+		(1u << 20);
 
 	/* The table is given up before linking; the graph's arrays exist twice while they are written. */
 	if (spec.kind == RV_KIND_HNSW)
@@ -113,6 +114,15 @@ rv_builder::write_keys(uint32_t nodes)
 }
 
 void
+rv_builder::write_hashes()
+{
+	uint8_t    *out = hashes.empty() ? nullptr : blob.section(SectionId::hashes);
+
+	for (size_t i = 0; i < hashes.size(); i++)
+		memcpy(out + i * 4, &hashes[lists_ != nullptr ? lists_->order()[i] : i], 4);
+}
+
+void
 rv_builder::write(SegmentHeader *header, const GraphBuilder *graph)
 {
 	const uint32_t n = nodes();
@@ -159,6 +169,8 @@ rv_builder::write(SegmentHeader *header, const GraphBuilder *graph)
 	if (keys.size() != n)
 		blob.reserve(SectionId::key_offsets, (static_cast<size_t>(n) + 1) * sizeof(uint32_t));
 	blob.reserve(SectionId::keys, keys.size() * 8);
+	if (!hashes.empty())
+		blob.reserve(SectionId::hashes, hashes.size() * 4);
 	blob.allocate();
 
 	model.store(blob.section(SectionId::model));
@@ -179,6 +191,7 @@ rv_builder::write(SegmentHeader *header, const GraphBuilder *graph)
 	else
 		records.move_to(blob.section(SectionId::codes));
 	write_keys(n);
+	write_hashes();
 	blob.seal(*header);
 	jobs_->advance(n);
 }

@@ -187,12 +187,14 @@ typedef struct rv_search_options
 	const uint64_t *tombstones; /* NULL, or one bit a slot, set: not returned. Read during every call. */
 	const volatile sig_atomic_t *interrupt;	/* NULL, or polled at least every 10 ms; non-zero: RV_INTERRUPTED */
 	rv_scratch *scratch;		/* NULL: the search has its own */
+	int			by_vector;		/* non-zero: one hit for all rows of equal vectors, see rv_hit */
 } rv_search_options;
 
 typedef struct rv_hit
 {
 	uint64_t	key;
 	uint32_t	slot;
+	uint32_t	end;			/* by_vector: the live slots from slot up to here have the same vector; else slot + 1 */
 	float		estimate;		/* of the distance */
 	float		lower;			/* the true distance, as the SQL function computes it, is in [lower, upper]: */
 	float		upper;			/* rounding of both sides is included */
@@ -219,6 +221,9 @@ typedef struct rv_search_stats
 	uint64_t	refined;		/* nodes estimated by stored codes */
 	uint64_t	hops;			/* nodes expanded, or lists probed */
 } rv_search_stats;
+
+/* Bytes that the search holds and that grow with its batches: not what is fixed by the size of the segment. */
+size_t		rv_search_bytes(const rv_search *search);
 
 void		rv_search_stats_get(const rv_search *search, rv_search_stats *stats);
 void		rv_search_free(rv_search *search);

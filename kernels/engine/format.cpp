@@ -90,6 +90,7 @@ section_name(uint32_t id)
 		case SectionId::key_offsets: return "key_offsets";
 		case SectionId::keys: return "keys";
 		case SectionId::code_offsets: return "code_offsets";
+		case SectionId::hashes: return "hashes";
 		case SectionId::centroids: return "centroids";
 		case SectionId::list_offsets: return "list_offsets";
 		case SectionId::lists: return "lists";

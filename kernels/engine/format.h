@@ -30,6 +30,7 @@ enum class SectionId : uint32_t
 	key_offsets = 6,			/* uint32[nodes + 1]; absent when every node has one key */
 	keys = 7,					/* uint64[slots] */
 	code_offsets = 8,			/* SPARSE: uint64[nodes + 1] into codes */
+	hashes = 9,					/* dense: uint32[nodes], of the vector that was coded: all keys of a node have that one */
 	centroids = 16,				/* IVF */
 	list_offsets = 17,			/* IVF */
 	lists = 18					/* IVF */

@@ -74,11 +74,13 @@ rv_search::emit_best(size_t want)
 	});
 }
 
-/* Keys are handed out node by node, only as many as asked for: a node may have a million of them. */
+/* Keys are handed out node by node, only as many as asked for: a node may have a million of them. Or the nodes, where all
+ * their keys have one vector. */
 uint32_t
 rv_search::hand_out(rv_hit *out, uint32_t capacity)
 {
 	std::vector<Found> &found = scratch->found;
+	const bool	by_vector = options.by_vector != 0 && segment->nodes_are_equal_vectors();
 	uint32_t	count = 0;
 
 	while (count < capacity && found_at < found.size())
@@ -86,7 +88,13 @@ rv_search::hand_out(rv_hit *out, uint32_t capacity)
 		Found	   &next_found = found[found_at];
 
 		next_found.hit.key = segment->key(next_found.hit.slot);
+		next_found.hit.end = by_vector ? next_found.end : next_found.hit.slot + 1;
 		out[count++] = next_found.hit;
+		if (by_vector)
+		{
+			found_at++;
+			continue;
+		}
 		next_found.hit.slot = next_live(next_found.hit.slot + 1, next_found.end);
 		if (next_found.hit.slot == next_found.end)
 			found_at++;
@@ -260,6 +268,15 @@ rv_search_next(rv_search *search, rv_hit *hits, uint32_t capacity, uint32_t *cou
 	*count = 0;
 	*batch_end = false;
 	return guarded(error, [&] { return search->next(hits, capacity, count, batch_end); });
+}
+
+size_t
+rv_search_bytes(const rv_search *search)
+{
+	const rv_scratch &s = *search->scratch;
+
+	return (s.beam.size() + s.outside.size() + s.pool.size() + s.fences.size()) * sizeof(Entry) + s.keys.size() * sizeof(float) +
+		s.found.size() * sizeof(Found);
 }
 
 void

@@ -119,6 +119,11 @@ segment_open(rv_segment *segment, const void *bytes, size_t size, int flags)
 	const Section keys = segment->section(SectionId::keys);
 	const Section offsets = segment->section(SectionId::key_offsets);
 
+	const Section hashes = segment->section(SectionId::hashes);
+
+	if (hashes.size > 0)
+		expect_size(hashes, static_cast<uint64_t>(h.nodes) * 4, SectionId::hashes);
+	segment->hashes = reinterpret_cast<const uint32_t *>(hashes.data);
 	expect_size(keys, static_cast<uint64_t>(h.slots) * 8, SectionId::keys);
 	segment->keys = keys.data;
 	if (offsets.size > 0 || h.slots != h.nodes)

@@ -54,6 +54,7 @@ struct rv_segment
 	rv::ListsView lists;
 	const uint32_t *key_offsets = nullptr;	/* NULL: slot = node */
 	const uint8_t *keys = nullptr;
+	const uint32_t *hashes = nullptr;	/* dense only */
 
 	uint32_t	nodes() const { return header.nodes; }
 	rv::Section section(rv::SectionId id) const;
@@ -69,6 +70,12 @@ struct rv_segment
 	}
 
 	uint64_t	key(uint32_t slot) const { return rv::load<uint64_t>(keys + static_cast<size_t>(slot) * 8); }
+
+	/* Whether all keys of a node have one and the same vector. */
+	bool		nodes_are_equal_vectors() const
+	{
+		return hashes != nullptr || spec.element == RV_ELEMENT_BIT || spec.element == RV_ELEMENT_SPARSE;
+	}
 
 	/* The node that owns a slot. */
 	uint32_t	node_of(uint32_t slot) const;
