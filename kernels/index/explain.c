@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * explain.c: what an index scan did: lines in EXPLAIN ANALYZE where the server lets extensions add them (18 on), and
- * ruvector_last_scan(), the figures of the session's latest finished scan, everywhere.
+ * explain.c: what an index scan did. From 18 on the server lets extensions add lines to a plan's node in EXPLAIN ANALYZE.
+ * Before that EXPLAIN (ANALYZE, VERBOSE) ends with the same lines for every scan of our indexes that ended under it.
+ * ruvector_last_scan() has the figures of the session's latest finished scan, everywhere.
  */
 #include "scan.h"
 
@@ -10,10 +11,14 @@
 #include "nodes/execnodes.h"
 #include "utils/builtins.h"
 
-#if PG_VERSION_NUM >= 180000
 #include "commands/explain.h"
+#if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
 #include "commands/explain_state.h"
+#else
+#include "nodes/pg_list.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
 #endif
 
 #include "explain.h"
@@ -22,19 +27,18 @@ RV_FUNCTION(ruvector_last_scan);
 
 static RvScanStats last_scan;
 
-void
-rv_explain_remember(const RvScanStats *stats)
+static const char *
+bound_name(RvScanBound bound)
 {
-	if (stats->scans > 0)
-		last_scan = *stats;
+	return bound == RV_BOUND_TUPLES ? "max_scan_tuples" : "scan_mem_multiplier";
 }
 
 Datum
 ruvector_last_scan(PG_FUNCTION_ARGS)
 {
 	TupleDesc	descriptor;
-	Datum		values[11];
-	bool		nulls[11] = {false};
+	Datum		values[12];
+	bool		nulls[12] = {false};
 	int			n = 0;
 
 	if (last_scan.scans == 0)
@@ -52,43 +56,64 @@ ruvector_last_scan(PG_FUNCTION_ARGS)
 	values[n++] = Int64GetDatum((int64) last_scan.visited);
 	values[n++] = Int64GetDatum((int64) last_scan.refined);
 	values[n++] = Int64GetDatum((int64) last_scan.hops);
+	if (last_scan.bound == RV_BOUND_NONE)
+		nulls[n] = true;
+	else
+		values[n] = CStringGetTextDatum(bound_name(last_scan.bound));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls)));
+}
+
+static void
+explain_stats(const RvScanStats *stats, bool by_order, bool verbose, struct ExplainState *es)
+{
+	ExplainPropertyInteger("Segments", NULL, stats->segments, es);
+	ExplainPropertyInteger("Delta Rows", NULL, (int64) stats->delta_rows, es);
+	if (by_order)
+		ExplainPropertyInteger(stats->by_probes ? "Probes" : "Ef Search", NULL, stats->ef, es);
+	ExplainPropertyInteger("Candidates", NULL, (int64) stats->candidates, es);
+	ExplainPropertyInteger("Exact Distances", NULL, (int64) stats->exact, es);
+	if (stats->late > 0)
+		ExplainPropertyInteger("Rows Left Out of Order", NULL, (int64) stats->late, es);
+	if (stats->bound != RV_BOUND_NONE)
+		ExplainPropertyText("Scan Ended By", bound_name(stats->bound), es);
+	if (verbose)
+	{
+		ExplainPropertyInteger("Batches", NULL, (int64) stats->batches, es);
+		ExplainPropertyInteger("Nodes Visited", NULL, (int64) stats->visited, es);
+		ExplainPropertyInteger("Nodes Refined", NULL, (int64) stats->refined, es);
+	}
 }
 
 #if PG_VERSION_NUM >= 180000
 
 static explain_per_node_hook_type previous_hook = NULL;
 
+void
+rv_explain_remember(Relation index, const RvScanStats *stats, bool by_order)
+{
+	if (stats->scans > 0)
+		last_scan = *stats;
+}
+
 static void
 explain_node(PlanState *plan, List *ancestors, const char *relationship, const char *name, struct ExplainState *es)
 {
-	IndexScanDesc scan;
+	IndexScanDesc scan = NULL;
 	RvScanStats stats;
 
 	if (previous_hook != NULL)
 		previous_hook(plan, ancestors, relationship, name, es);
-	if (!es->analyze || !IsA(plan, IndexScanState))
+	if (!es->analyze)
 		return;
-	scan = ((IndexScanState *) plan)->iss_ScanDesc;
+	if (IsA(plan, IndexScanState))
+		scan = ((IndexScanState *) plan)->iss_ScanDesc;
+	else if (IsA(plan, BitmapIndexScanState))
+		scan = ((BitmapIndexScanState *) plan)->biss_ScanDesc;
 	if (scan == NULL || scan->opaque == NULL || !rv_index_is_ours(scan->indexRelation))
 		return;
 	stats = rv_scan_stats(scan);
-	if (stats.scans == 0)
-		return;
-	ExplainPropertyInteger("Segments", NULL, stats.segments, es);
-	ExplainPropertyInteger("Delta Rows", NULL, (int64) stats.delta_rows, es);
-	if (scan->numberOfOrderBys > 0 && scan->numberOfKeys == 0)
-		ExplainPropertyInteger(stats.by_probes ? "Probes" : "Ef Search", NULL, stats.ef, es);
-	ExplainPropertyInteger("Candidates", NULL, (int64) stats.candidates, es);
-	ExplainPropertyInteger("Exact Distances", NULL, (int64) stats.exact, es);
-	if (stats.late > 0)
-		ExplainPropertyInteger("Rows Left Out of Order", NULL, (int64) stats.late, es);
-	if (es->verbose)
-	{
-		ExplainPropertyInteger("Batches", NULL, (int64) stats.batches, es);
-		ExplainPropertyInteger("Nodes Visited", NULL, (int64) stats.visited, es);
-		ExplainPropertyInteger("Nodes Refined", NULL, (int64) stats.refined, es);
-	}
+	if (stats.scans > 0)
+		explain_stats(&stats, scan->numberOfOrderBys > 0 && scan->numberOfKeys == 0, es->verbose, es);
 }
 
 void
@@ -100,9 +125,119 @@ rv_explain_init(void)
 
 #else
 
+#define MAX_REMEMBERED 100		/* a statement may run any number of scans, in functions */
+
+typedef struct EndedScan
+{
+	char	   *index;
+	bool		by_order;
+	RvScanStats stats;
+} EndedScan;
+
+static ExplainOneQuery_hook_type previous_hook = NULL;
+static MemoryContext ended_context = NULL;	/* NULL: nobody wants to know */
+static List *ended = NIL;
+
+void
+rv_explain_remember(Relation index, const RvScanStats *stats, bool by_order)
+{
+	MemoryContext old;
+	EndedScan  *scan;
+
+	if (stats->scans == 0)
+		return;
+	last_scan = *stats;
+	if (ended_context == NULL || list_length(ended) == MAX_REMEMBERED)
+		return;
+	old = MemoryContextSwitchTo(ended_context);
+	scan = palloc(sizeof(EndedScan));
+	scan->index = pstrdup(RelationGetRelationName(index));
+	scan->by_order = by_order;
+	scan->stats = *stats;
+	ended = lappend(ended, scan);
+	MemoryContextSwitchTo(old);
+}
+
+/* What the server does without a hook. */
+static void
+explain_plan(Query *query, int options, IntoClause *into, ExplainState *es, const char *text, ParamListInfo params,
+			 QueryEnvironment *environment)
+{
+#if PG_VERSION_NUM >= 170000
+	standard_ExplainOneQuery(query, options, into, es, text, params, environment);
+#else
+	instr_time	start;
+	instr_time	duration;
+	BufferUsage before = pgBufferUsage;
+	BufferUsage used;
+	PlannedStmt *plan;
+
+	INSTR_TIME_SET_CURRENT(start);
+	plan = pg_plan_query(query, text, options, params);
+	INSTR_TIME_SET_CURRENT(duration);
+	INSTR_TIME_SUBTRACT(duration, start);
+	memset(&used, 0, sizeof(used));
+	BufferUsageAccumDiff(&used, &pgBufferUsage, &before);
+	ExplainOnePlan(plan, into, es, text, params, environment, &duration, es->buffers ? &used : NULL);
+#endif
+}
+
+static void
+print_ended(struct ExplainState *es)
+{
+	ListCell   *cell;
+
+	foreach(cell, ended)
+	{
+		const EndedScan *scan = lfirst(cell);
+
+		ExplainOpenGroup("Index Search", NULL, true, es);
+		ExplainPropertyText("Index Search", scan->index, es);
+		es->indent++;
+		explain_stats(&scan->stats, scan->by_order, true, es);
+		es->indent--;
+		ExplainCloseGroup("Index Search", NULL, true, es);
+	}
+}
+
+static void
+stop_collecting(void)
+{
+	ended = NIL;
+	ended_context = NULL;
+}
+
+static void
+explain_query(Query *query, int options, IntoClause *into, ExplainState *es, const char *text, ParamListInfo params,
+			  QueryEnvironment *environment)
+{
+	ExplainOneQuery_hook_type explain = previous_hook != NULL ? previous_hook : explain_plan;
+
+	if (!es->analyze || !es->verbose || ended_context != NULL)
+	{
+		explain(query, options, into, es, text, params, environment);
+		return;
+	}
+	ended_context = CurrentMemoryContext;
+	PG_TRY();
+	{
+		explain(query, options, into, es, text, params, environment);
+		print_ended(es);
+	}
+	PG_CATCH();
+	{
+		stop_collecting();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	stop_collecting();
+}
+
 void
 rv_explain_init(void)
 {
+	previous_hook = ExplainOneQuery_hook;
+	ExplainOneQuery_hook = explain_query;
 }
 
 #endif

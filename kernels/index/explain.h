@@ -8,7 +8,7 @@
 #include "scan.h"
 
 extern void rv_explain_init(void);
-/* A scan has ended: its figures are the latest. */
-extern void rv_explain_remember(const RvScanStats *stats);
+/* A scan of the index has ended: its figures are the latest. by_order: it was asked for rows in order, within no range. */
+extern void rv_explain_remember(Relation index, const RvScanStats *stats, bool by_order);
 
 #endif							/* RV_INDEX_EXPLAIN_H */

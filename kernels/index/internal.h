@@ -82,6 +82,7 @@ typedef struct RvOptions
 extern int	rv_iterative_scan;
 extern int	rv_max_scan_tuples;
 extern int	rv_max_probes;
+extern double rv_scan_mem_multiplier;
 extern int	rv_delta_limit_kb;
 extern bool rv_background_maintenance;
 
@@ -106,7 +107,6 @@ typedef struct RvOpclass
 	rv_metric	metric;
 	rv_element	element;
 	uint32		max_dims;
-	const char *type_name;		/* for messages */
 	/* value is detoasted and has a 4-byte header; *out points into it */
 	void		(*extract) (const struct varlena *value, rv_vector *out, uint32 *dims);
 	bool		zero_has_no_distance;	/* cosine: a zero vector is left out of the index */
@@ -390,6 +390,8 @@ extern bool rv_gettuple(IndexScanDesc scan, ScanDirection direction);
 extern int64 rv_getbitmap(IndexScanDesc scan, TIDBitmap *bitmap);
 extern void rv_endscan(IndexScanDesc scan);
 extern bool rv_index_is_ours(Relation index);
+/* stream.c: what this backend keeps for its next searches */
+extern Size rv_stream_kept_bytes(void);
 
 /* ---- maintain.c, worker.c ------------------------------------------------------------------------------------------------ */
 

@@ -62,32 +62,32 @@ extract_bit(const struct varlena *value, rv_vector *out, uint32 *dims)
 	*dims = out->count;
 }
 
-#define RV_DESCRIBE(function, metric_, element_, max_, name_, extract_) \
+#define RV_DESCRIBE(function, metric_, element_, max_, extract_) \
 	RV_FUNCTION(function); \
 	Datum \
 	function(PG_FUNCTION_ARGS) \
 	{ \
 		static const RvOpclass description = { \
-			metric_, element_, max_, name_, extract_, (metric_) == RV_METRIC_COSINE \
+			metric_, element_, max_, extract_, (metric_) == RV_METRIC_COSINE \
 		}; \
 		PG_RETURN_POINTER(&description); \
 	} \
 	extern int	rv_needs_semicolon_##function
 
-RV_DESCRIBE(ruvector_index_l2, RV_METRIC_L2, RV_ELEMENT_F32, RV_MAX_DIMS, "ruvector", extract_ruvector);
-RV_DESCRIBE(ruvector_index_ip, RV_METRIC_IP, RV_ELEMENT_F32, RV_MAX_DIMS, "ruvector", extract_ruvector);
-RV_DESCRIBE(ruvector_index_cosine, RV_METRIC_COSINE, RV_ELEMENT_F32, RV_MAX_DIMS, "ruvector", extract_ruvector);
-RV_DESCRIBE(ruvector_index_l1, RV_METRIC_L1, RV_ELEMENT_F32, RV_MAX_DIMS, "ruvector", extract_ruvector);
-RV_DESCRIBE(ruvector_index_halfvec_l2, RV_METRIC_L2, RV_ELEMENT_F16, RV_MAX_DIMS, "halfvec", extract_halfvec);
-RV_DESCRIBE(ruvector_index_halfvec_ip, RV_METRIC_IP, RV_ELEMENT_F16, RV_MAX_DIMS, "halfvec", extract_halfvec);
-RV_DESCRIBE(ruvector_index_halfvec_cosine, RV_METRIC_COSINE, RV_ELEMENT_F16, RV_MAX_DIMS, "halfvec", extract_halfvec);
-RV_DESCRIBE(ruvector_index_halfvec_l1, RV_METRIC_L1, RV_ELEMENT_F16, RV_MAX_DIMS, "halfvec", extract_halfvec);
-RV_DESCRIBE(ruvector_index_sparsevec_l2, RV_METRIC_L2, RV_ELEMENT_SPARSE, SPARSEVEC_MAX_DIM, "sparsevec", extract_sparsevec);
-RV_DESCRIBE(ruvector_index_sparsevec_ip, RV_METRIC_IP, RV_ELEMENT_SPARSE, SPARSEVEC_MAX_DIM, "sparsevec", extract_sparsevec);
-RV_DESCRIBE(ruvector_index_sparsevec_cosine, RV_METRIC_COSINE, RV_ELEMENT_SPARSE, SPARSEVEC_MAX_DIM, "sparsevec", extract_sparsevec);
-RV_DESCRIBE(ruvector_index_sparsevec_l1, RV_METRIC_L1, RV_ELEMENT_SPARSE, SPARSEVEC_MAX_DIM, "sparsevec", extract_sparsevec);
-RV_DESCRIBE(ruvector_index_bit_hamming, RV_METRIC_HAMMING, RV_ELEMENT_BIT, RV_MAX_BITS, "bit", extract_bit);
-RV_DESCRIBE(ruvector_index_bit_jaccard, RV_METRIC_JACCARD, RV_ELEMENT_BIT, RV_MAX_BITS, "bit", extract_bit);
+RV_DESCRIBE(ruvector_index_l2, RV_METRIC_L2, RV_ELEMENT_F32, RV_MAX_DIMS, extract_ruvector);
+RV_DESCRIBE(ruvector_index_ip, RV_METRIC_IP, RV_ELEMENT_F32, RV_MAX_DIMS, extract_ruvector);
+RV_DESCRIBE(ruvector_index_cosine, RV_METRIC_COSINE, RV_ELEMENT_F32, RV_MAX_DIMS, extract_ruvector);
+RV_DESCRIBE(ruvector_index_l1, RV_METRIC_L1, RV_ELEMENT_F32, RV_MAX_DIMS, extract_ruvector);
+RV_DESCRIBE(ruvector_index_halfvec_l2, RV_METRIC_L2, RV_ELEMENT_F16, RV_MAX_DIMS, extract_halfvec);
+RV_DESCRIBE(ruvector_index_halfvec_ip, RV_METRIC_IP, RV_ELEMENT_F16, RV_MAX_DIMS, extract_halfvec);
+RV_DESCRIBE(ruvector_index_halfvec_cosine, RV_METRIC_COSINE, RV_ELEMENT_F16, RV_MAX_DIMS, extract_halfvec);
+RV_DESCRIBE(ruvector_index_halfvec_l1, RV_METRIC_L1, RV_ELEMENT_F16, RV_MAX_DIMS, extract_halfvec);
+RV_DESCRIBE(ruvector_index_sparsevec_l2, RV_METRIC_L2, RV_ELEMENT_SPARSE, SPARSEVEC_MAX_DIM, extract_sparsevec);
+RV_DESCRIBE(ruvector_index_sparsevec_ip, RV_METRIC_IP, RV_ELEMENT_SPARSE, SPARSEVEC_MAX_DIM, extract_sparsevec);
+RV_DESCRIBE(ruvector_index_sparsevec_cosine, RV_METRIC_COSINE, RV_ELEMENT_SPARSE, SPARSEVEC_MAX_DIM, extract_sparsevec);
+RV_DESCRIBE(ruvector_index_sparsevec_l1, RV_METRIC_L1, RV_ELEMENT_SPARSE, SPARSEVEC_MAX_DIM, extract_sparsevec);
+RV_DESCRIBE(ruvector_index_bit_hamming, RV_METRIC_HAMMING, RV_ELEMENT_BIT, RV_MAX_BITS, extract_bit);
+RV_DESCRIBE(ruvector_index_bit_jaccard, RV_METRIC_JACCARD, RV_ELEMENT_BIT, RV_MAX_BITS, extract_bit);
 
 const RvOpclass *
 rv_opclass(Relation index)

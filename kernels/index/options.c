@@ -17,6 +17,7 @@
 int			rv_iterative_scan = RV_ITERATIVE_STRICT;
 int			rv_max_scan_tuples = 20000;
 int			rv_max_probes = RV_PROBES_MAX;
+double		rv_scan_mem_multiplier = 1;
 int			rv_delta_limit_kb = 4096;
 bool		rv_background_maintenance = true;
 
@@ -89,14 +90,14 @@ rv_options_init(void)
 	add_int_reloption(hnsw_kind, "ef_construction", "Size of the dynamic candidate list for construction",
 					  RV_EF_CONSTRUCTION_DEFAULT, RV_EF_CONSTRUCTION_MIN, RV_EF_CONSTRUCTION_MAX, AccessExclusiveLock);
 	add_int_reloption(hnsw_kind, "ef_search", "Value of ruvector.ef_search for this index where the session chose none",
-					  -1, -1, RV_EF_SEARCH_MAX, ShareUpdateExclusiveLock);
+					  -1, RV_EF_SEARCH_MIN, RV_EF_SEARCH_MAX, ShareUpdateExclusiveLock);
 	add_common_options(hnsw_kind);
 
 	ivfflat_kind = add_reloption_kind();
 	add_int_reloption(ivfflat_kind, "lists", "Number of inverted lists", RV_LISTS_DEFAULT, RV_LISTS_MIN, RV_LISTS_MAX,
 					  AccessExclusiveLock);
 	add_int_reloption(ivfflat_kind, "probes", "Value of ruvector.probes for this index where the session chose none",
-					  -1, -1, RV_PROBES_MAX, ShareUpdateExclusiveLock);
+					  -1, RV_PROBES_MIN, RV_PROBES_MAX, ShareUpdateExclusiveLock);
 	add_common_options(ivfflat_kind);
 
 	DefineCustomIntVariable("ruvector.ef_search", "Sets the size of the dynamic candidate list for search",
@@ -114,6 +115,9 @@ rv_options_init(void)
 							 NULL);
 	DefineCustomIntVariable("ruvector.max_scan_tuples", "Sets the max number of tuples to visit for iterative scans", NULL,
 							&rv_max_scan_tuples, 20000, 1, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("ruvector.scan_mem_multiplier", "Sets the multiple of work_mem to use for iterative scans",
+							 "A scan that holds more gets no further candidates.", &rv_scan_mem_multiplier, 1, 1, 1000,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("ruvector.delta_limit", "Sets the size of an index's unsealed rows past which they are sealed",
 							NULL, &rv_delta_limit_kb, 4096, 64, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomBoolVariable("ruvector.enable_range_scan", "Lets indexes answer comparisons of a distance with a radius",

@@ -12,6 +12,8 @@ typedef struct RvCandidate
 	double		distance;		/* NaN is larger than everything, as in SQL */
 	uint64		key;			/* of the row */
 	uint32		stream;
+	uint32		slot;			/* of the row, and after it up to end the rows with the same vector; both 0: none */
+	uint32		end;
 } RvCandidate;
 
 typedef struct RvQueue

@@ -16,35 +16,22 @@
 
 #include <math.h>
 
+#include "access/htup_details.h"
 #include "access/relscan.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/float.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "explain.h"
 
 #define HITS_A_CALL 128
 #define SLOTS_A_BATCH 1024
-#define KEPT_SCRATCHES 16
-
-static rv_scratch *kept_scratches[KEPT_SCRATCHES];
-static int	n_kept_scratches = 0;
-
-static rv_scratch *
-take_scratch(void)
-{
-	return n_kept_scratches > 0 ? kept_scratches[--n_kept_scratches] : rv_scratch_new();
-}
-
-static void
-give_scratch(rv_scratch *scratch)
-{
-	if (scratch != NULL && n_kept_scratches < KEPT_SCRATCHES)
-		kept_scratches[n_kept_scratches++] = scratch;
-	else
-		rv_scratch_free(scratch);
-}
+/* Shares of a batch: docs/design/index.md has the recall and the time that they cost. */
+#define FIRST_BATCH_AHEAD 2
+#define LATER_BATCH_AHEAD 20
 
 static void
 add_engine_stats(RvScanStats *stats, const RvStream *stream)
@@ -81,9 +68,7 @@ end_searches(void *arg)
 		RvStream   *stream = &state->streams[i];
 
 		add_engine_stats(&state->stats, stream);
-		rv_search_free(stream->search);
-		if (stream->scratch != NULL)
-			give_scratch(stream->scratch);
+		rv_stream_end(stream);
 	}
 	state->n_streams = 0;
 	state->streams = NULL;
@@ -131,47 +116,11 @@ rv_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int nor
 }
 
 static void
-start_stream(IndexScanDesc scan, RvStream *stream, const rv_vector *query)
-{
-	RvScan	   *state = scan->opaque;
-	rv_search_options options;
-	rv_error	error;
-	rv_status	status;
-
-	memset(&options, 0, sizeof(options));
-	options.ef = rv_effective_ef_search(scan->indexRelation);
-	options.probes = rv_effective_probes(scan->indexRelation);
-	options.max_probes = Max(rv_max_probes, (int) options.probes);
-	/* without iteration a scan of lists returns all that is in those it probes */
-	if (state->view->meta.kind == RV_KIND_IVF && rv_iterative_scan == RV_ITERATIVE_OFF)
-		options.ef = Max(stream->segment->entry.slots, 1);
-	options.tombstones = stream->segment->tombstones;
-	options.interrupt = &InterruptPending;
-	stream->scratch = take_scratch();
-	options.scratch = stream->scratch;
-	state->stats.by_probes = state->view->meta.kind == RV_KIND_IVF;
-	state->stats.ef = state->stats.by_probes ? (int) options.probes : (int) options.ef;
-	if (state->range != NULL)
-	{
-		/* every distance is smaller than NaN */
-		double		radius = isnan(state->range->radius) ? get_float8_infinity() : state->range->radius;
-
-		status = rv_range_new(stream->segment->image->segment, state->opclass->element, query, radius, &options,
-							  &stream->search, &error);
-	}
-	else
-		status = rv_search_new(stream->segment->image->segment, state->opclass->element, query, &options,
-							   &stream->search, &error);
-	if (status != RV_OK)
-		rv_report(status, &error, scan->indexRelation);
-}
-
-static void
 add_delta(RvScan *state, const RvDelta *delta)
 {
 	for (uint32 i = 0; i < delta->count; i++)
 	{
-		RvCandidate item = {get_float8_nan(), rv_key_of_tid(&delta->items[i].tid), 0};
+		RvCandidate item = {.distance = get_float8_nan(), .key = rv_key_of_tid(&delta->items[i].tid)};
 
 		if ((i & 1023) == 0)
 			CHECK_FOR_INTERRUPTS();
@@ -214,6 +163,18 @@ find_query(IndexScanDesc scan)
 	return value;
 }
 
+/* As the distance function has it in its message: without a schema. */
+static const char *
+type_name(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	const char *name = HeapTupleIsValid(tuple) ? pstrdup(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname)) : "vector";
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return name;
+}
+
 static void
 begin(IndexScanDesc scan)
 {
@@ -244,7 +205,8 @@ begin(IndexScanDesc scan)
 					(errcode(ERRCODE_DATA_EXCEPTION),
 					 state->opclass->element == RV_ELEMENT_BIT ?
 					 errmsg("different bit lengths %u and %u", state->view->meta.dims, dims) :
-					 errmsg("different %s dimensions %u and %u", state->opclass->type_name, state->view->meta.dims, dims)));
+					 errmsg("different %s dimensions %u and %u", type_name(scan->indexRelation->rd_opcintype[0]),
+							state->view->meta.dims, dims)));
 		state->all_equal = state->opclass->zero_has_no_distance && rv_vector_is_zero(state->opclass->element, &query);
 	}
 	state->streams = palloc0(sizeof(RvStream) * Max(state->view->n_segments, 1));
@@ -256,7 +218,7 @@ begin(IndexScanDesc scan)
 		stream->horizon = -get_float8_infinity();
 		state->n_streams = i + 1;
 		if (!state->all_equal)
-			start_stream(scan, stream, &query);
+			rv_stream_start(scan, stream, &query);
 	}
 	if (scan->numberOfOrderBys == 0)
 		rv_range_collect(scan);
@@ -281,7 +243,8 @@ next_slots(RvScan *state, uint32 number)
 
 		if (tombstones == NULL || (tombstones[slot / 64] & (UINT64CONST(1) << (slot % 64))) == 0)
 		{
-			RvCandidate item = {get_float8_nan(), rv_segment_key(stream->segment->image->segment, slot), number};
+			RvCandidate item = {.distance = get_float8_nan(), .stream = number,
+				.key = rv_segment_key(stream->segment->image->segment, slot)};
 
 			rv_queue_push(&state->exact, &item);
 			found++;
@@ -291,31 +254,10 @@ next_slots(RvScan *state, uint32 number)
 	state->seen += found;
 }
 
-uint32
-rv_stream_hits(IndexScanDesc scan, RvStream *stream, rv_hit *hits, uint32 capacity, bool *batch_end)
-{
-	for (;;)
-	{
-		uint32		count = 0;
-		rv_error	error;
-		rv_status	status = rv_search_next(stream->search, hits, capacity, &count, batch_end, &error);
-
-		if (status == RV_OK)
-		{
-			if (count == 0)
-				stream->ended = true;
-			return count;
-		}
-		if (status != RV_INTERRUPTED)
-			rv_report(status, &error, scan->indexRelation);
-		CHECK_FOR_INTERRUPTS();
-	}
-}
-
-/* The whole next batch of a stream goes to the queue. The first batch is what ef_search asks for, and all of it may be
- * returned. A graph search is least sure of the far end of a batch, so of later ones only the nearer half is returned
- * before the next is there: of the rows that a filter lets through far fewer turn up late. With a radius, one batch is
- * all there is. */
+/* The whole next batch of a stream goes to the queue, but a graph search is least sure of the far end of a batch: only
+ * what is as near as a half of the first one, or as the nearest few of a later one, is returned before the next is there.
+ * (A later batch has as many candidates as all before it together, so that is a half again.) Otherwise many of the rows
+ * that a filter lets through would turn up late. With a radius, one batch is all there is. */
 static void
 next_batch(IndexScanDesc scan, uint32 number)
 {
@@ -324,6 +266,7 @@ next_batch(IndexScanDesc scan, uint32 number)
 	bool		batch_end = false;
 	float	   *estimates = NULL;
 	uint32		n = 0;
+	uint32		near;
 
 	while (!stream->ended && (!batch_end || state->range != NULL))
 	{
@@ -335,18 +278,18 @@ next_batch(IndexScanDesc scan, uint32 number)
 				repalloc_huge(estimates, sizeof(float) * (n + count));
 		for (uint32 i = 0; i < count; i++)
 		{
-			RvCandidate item = {isnan(hits[i].lower) ? -get_float8_infinity() : hits[i].lower, hits[i].key, number};
+			RvCandidate item = {isnan(hits[i].lower) ? -get_float8_infinity() : hits[i].lower, hits[i].key, number,
+			hits[i].slot, hits[i].end};
 
 			rv_queue_push(&state->candidates, &item);
 			estimates[n++] = hits[i].estimate;
-			if (stream->batches == 0 && hits[i].upper > stream->horizon)
-				stream->horizon = hits[i].upper;
 		}
 		state->seen += count;
 		state->stats.candidates += count;
 	}
-	if (stream->batches > 0 && n > 0 && estimates[n / 2] > stream->horizon)
-		stream->horizon = estimates[n / 2];
+	near = n / (stream->batches == 0 ? FIRST_BATCH_AHEAD : LATER_BATCH_AHEAD);
+	if (n > 0 && estimates[near] > stream->horizon)
+		stream->horizon = estimates[near];
 	if (estimates != NULL)
 		pfree(estimates);
 	stream->batches++;
@@ -355,19 +298,83 @@ next_batch(IndexScanDesc scan, uint32 number)
 		stream->ended = true;
 }
 
-/* Looks at the heap for the candidate with the smallest lower bound. */
+/* The next row with the same vector, if there is one. */
+static bool
+next_equal(const RvScan *state, RvCandidate *item)
+{
+	const RvViewSegment *segment;
+
+	if (item->slot + 1 >= item->end)
+		return false;
+	segment = state->streams[item->stream].segment;
+	do
+		item->slot++;
+	while (item->slot < item->end && segment->tombstones != NULL &&
+		   (segment->tombstones[item->slot / 64] >> (item->slot % 64) & 1) != 0);
+	if (item->slot == item->end)
+		return false;
+	item->key = rv_segment_key(segment->image->segment, item->slot);
+	return true;
+}
+
+/* Looks at the heap for the candidate with the smallest lower bound. Of rows with one vector the first that is visible
+ * tells the distance of all. */
 static void
 resolve(RvScan *state)
 {
 	RvCandidate item = rv_queue_pop(&state->candidates);
 
-	if (rv_fetch_distance(state->fetch, item.key, &item.distance))
+	do
 	{
-		state->stats.exact++;
-		rv_queue_push(&state->exact, &item);
+		CHECK_FOR_INTERRUPTS();
+		if (rv_fetch_distance(state->fetch, item.key, &item.distance))
+		{
+			state->stats.exact++;
+			rv_queue_push(&state->exact, &item);
+			return;
+		}
+		state->stats.invisible++;
+	} while (next_equal(state, &item));
+}
+
+/* The next row: the nearest one known. A million rows with one vector stay one entry of the queue. */
+static RvCandidate
+take_nearest(RvScan *state)
+{
+	RvCandidate item = rv_queue_pop(&state->exact);
+	RvCandidate equal = item;
+
+	if (!next_equal(state, &equal))
+		return item;
+	if (rv_iterative_scan == RV_ITERATIVE_OFF || state->seen < (uint64) rv_max_scan_tuples)
+	{
+		state->seen++;
+		rv_queue_push(&state->exact, &equal);
 	}
 	else
-		state->stats.invisible++;
+		state->stats.bound = RV_BOUND_TUPLES;
+	return item;
+}
+
+/* What grows from batch to batch, against work_mem; the other bound is on the rows. */
+static bool
+past_bounds(RvScan *state)
+{
+	Size		bytes;
+
+	if (state->seen >= (uint64) rv_max_scan_tuples)
+	{
+		state->stats.bound = RV_BOUND_TUPLES;
+		return true;
+	}
+	bytes = MemoryContextMemAllocated(state->context, true);
+	for (uint32 i = 0; i < state->n_streams; i++)
+		if (state->streams[i].search != NULL)
+			bytes += rv_search_bytes(state->streams[i].search);
+	if (bytes <= (double) work_mem * 1024 * rv_scan_mem_multiplier)
+		return false;
+	state->stats.bound = RV_BOUND_MEMORY;
+	return true;
 }
 
 /* Asks streams for more that have nothing left and may have something nearer than the next row. */
@@ -391,7 +398,7 @@ refill(IndexScanDesc scan)
 			if (state->exact.count == 0)
 				next_slots(state, i);
 		}
-		else if (state->range == NULL && stream->batches > 0 && state->seen >= (uint64) rv_max_scan_tuples)
+		else if (state->range == NULL && stream->batches > 0 && past_bounds(state))
 			stream->ended = true;
 		else
 			next_batch(scan, i);
@@ -420,7 +427,7 @@ next_row(IndexScanDesc scan)
 			return false;
 		else
 		{
-			RvCandidate item = rv_queue_pop(&state->exact);
+			RvCandidate item = take_nearest(state);
 
 			if (state->range != NULL && !rv_range_contains(state->range, item.distance))
 				return false;	/* and so are all that follow */
@@ -491,7 +498,7 @@ rv_endscan(IndexScanDesc scan)
 	RvScan	   *state = scan->opaque;
 
 	MemoryContextReset(state->context);
-	rv_explain_remember(&state->stats);
+	rv_explain_remember(scan->indexRelation, &state->stats, scan->numberOfOrderBys > 0 && scan->numberOfKeys == 0);
 	if (state->fetch != NULL)
 		rv_fetch_end(state->fetch);
 	MemoryContextDelete(state->context);

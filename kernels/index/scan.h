@@ -11,6 +11,9 @@
 #include "queue.h"
 #include "range.h"
 
+/* What kept a scan from asking for more rows. */
+typedef enum RvScanBound { RV_BOUND_NONE, RV_BOUND_TUPLES, RV_BOUND_MEMORY } RvScanBound;
+
 typedef struct RvScanStats
 {
 	uint32		segments;
@@ -26,6 +29,7 @@ typedef struct RvScanStats
 	uint64		hops;
 	int			ef;				/* or probes */
 	bool		by_probes;
+	RvScanBound bound;
 } RvScanStats;
 
 /* One segment's hits, batch by batch. */
@@ -72,7 +76,10 @@ extern void rv_range_collect(IndexScanDesc scan);
 extern bool rv_range_next(IndexScanDesc scan);
 /* scan.c: the figures so far, running searches included */
 extern RvScanStats rv_scan_stats(IndexScanDesc scan);
-/* scan.c: the next hits of a stream, with interrupts handled; 0: nothing is left */
+/* stream.c: a search of the segment, within the range if there is one */
+extern void rv_stream_start(IndexScanDesc scan, RvStream *stream, const rv_vector *query);
+extern void rv_stream_end(RvStream *stream);
+/* stream.c: the next hits of a stream, with interrupts handled; 0: nothing is left */
 extern uint32 rv_stream_hits(IndexScanDesc scan, RvStream *stream, rv_hit *hits, uint32 capacity, bool *batch_end);
 
 #endif							/* RV_INDEX_SCAN_H */

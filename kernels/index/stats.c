@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * stats.c: functions that tell about an index or act on it: ruvector_index_stats, ruvector_memory_stats,
- * ruvector_index_maintenance. Telling needs SELECT on the table or ownership, acting needs ownership.
+ * ruvector_index_maintenance. Telling needs SELECT on the table or ownership, acting what VACUUM needs: ownership of table
+ * or database, or MAINTAIN (17 on).
  */
 #include "internal.h"
 
@@ -10,11 +11,13 @@
 #include "access/table.h"
 #include "catalog/index.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -26,12 +29,47 @@ RV_FUNCTION(ruvector_memory_stats);
 RV_FUNCTION(ruvector_index_maintenance);
 
 static bool
-is_owner(Oid relation)
+may_act(Oid table)
 {
+#if PG_VERSION_NUM >= 170000
+	if (pg_class_aclcheck(table, GetUserId(), ACL_MAINTAIN) == ACLCHECK_OK)
+		return true;
+#endif
 #if PG_VERSION_NUM >= 160000
-	return object_ownercheck(RelationRelationId, relation, GetUserId());
+	return object_ownercheck(RelationRelationId, table, GetUserId()) ||
+		object_ownercheck(DatabaseRelationId, MyDatabaseId, GetUserId());
 #else
-	return pg_class_ownercheck(relation, GetUserId());
+	return pg_class_ownercheck(table, GetUserId()) || pg_database_ownercheck(MyDatabaseId, GetUserId());
+#endif
+}
+
+/* Raises where there is nothing to open. */
+static Oid
+table_of(Oid index_oid)
+{
+	char	   *name = get_rel_name(index_oid);
+	Oid			table = IndexGetRelation(index_oid, true);
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", index_oid)));
+	if (!OidIsValid(table))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not an index", name)));
+	if (get_rel_relkind(index_oid) == RELKIND_PARTITIONED_INDEX)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is a partitioned index", name),
+				 errhint("Name the index of a partition: pg_partition_tree('%s') lists them.", name)));
+	return table;
+}
+
+static void
+become_owner(RvOpened *opened)
+{
+	GetUserIdAndSecContext(&opened->user, &opened->security);
+	SetUserIdAndSecContext(opened->heap->rd_rel->relowner, opened->security | SECURITY_RESTRICTED_OPERATION);
+	opened->settings = NewGUCNestLevel();
+#if PG_VERSION_NUM >= 170000
+	RestrictSearchPath();
 #endif
 }
 
@@ -39,17 +77,12 @@ RvOpened
 rv_inspect_open(Oid index_oid, LOCKMODE table_mode, LOCKMODE index_mode, bool acting)
 {
 	RvOpened	opened;
-	Oid			heap_oid = IndexGetRelation(index_oid, true);
+	Oid			heap_oid = table_of(index_oid);
 
-	if (!OidIsValid(heap_oid))
-	{
-		char	   *name = get_rel_name(index_oid);
-
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 name != NULL ? errmsg("\"%s\" is not an index", name) :
-				 errmsg("relation with OID %u does not exist", index_oid)));
-	}
+	/* before a lock is waited for */
+	if (!may_act(heap_oid) && (acting || pg_class_aclcheck(heap_oid, GetUserId(), ACL_SELECT) != ACLCHECK_OK))
+		aclcheck_error(acting ? ACLCHECK_NOT_OWNER : ACLCHECK_NO_PRIV, acting ? OBJECT_INDEX : OBJECT_TABLE,
+					   get_rel_name(acting ? index_oid : heap_oid));
 	opened.heap = table_open(heap_oid, table_mode);
 	opened.index = relation_open(index_oid, index_mode);
 	opened.table_mode = table_mode;
@@ -61,15 +94,15 @@ rv_inspect_open(Oid index_oid, LOCKMODE table_mode, LOCKMODE index_mode, bool ac
 	if (RELATION_IS_OTHER_TEMP(opened.index))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("cannot access temporary indexes of other sessions")));
-	if (!is_owner(heap_oid) && (acting || pg_class_aclcheck(heap_oid, GetUserId(), ACL_SELECT) != ACLCHECK_OK))
-		aclcheck_error(acting ? ACLCHECK_NOT_OWNER : ACLCHECK_NO_PRIV, acting ? OBJECT_INDEX : OBJECT_TABLE,
-					   RelationGetRelationName(acting ? opened.index : opened.heap));
+	become_owner(&opened);
 	return opened;
 }
 
 void
 rv_inspect_close(RvOpened *opened)
 {
+	AtEOXact_GUC(false, opened->settings);
+	SetUserIdAndSecContext(opened->user, opened->security);
 	relation_close(opened->index, opened->index_mode);
 	table_close(opened->heap, opened->table_mode);
 }
@@ -216,7 +249,7 @@ ruvector_memory_stats(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	values[1] = Int64GetDatum((int64) rv_image_mapped_bytes(&n_images));
 	values[0] = Int32GetDatum(n_images);
-	values[2] = Int64GetDatum((int64) rv_view_bytes(&n_views));
+	values[2] = Int64GetDatum((int64) (rv_view_bytes(&n_views) + rv_stream_kept_bytes()));
 	values[4] = Int64GetDatum((int64) rv_image_file_bytes(&n_files));
 	values[3] = Int32GetDatum(n_files);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls)));

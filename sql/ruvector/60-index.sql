@@ -242,9 +242,9 @@ COMMENT ON FUNCTION ruvector_recall(regclass, integer, integer) IS 'share of the
 
 CREATE FUNCTION ruvector_last_scan(OUT scans bigint, OUT segments integer, OUT delta_rows bigint, OUT ef_search integer,
 	OUT batches bigint, OUT candidates bigint, OUT exact_distances bigint, OUT late_rows bigint,
-	OUT nodes_visited bigint, OUT nodes_refined bigint, OUT nodes_expanded bigint)
+	OUT nodes_visited bigint, OUT nodes_refined bigint, OUT nodes_expanded bigint, OUT ended_by text)
 	AS 'MODULE_PATHNAME', 'ruvector_last_scan' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION ruvector_last_scan() IS 'what the latest finished index scan of this session did; ef_search is probes for ruivfflat';
+COMMENT ON FUNCTION ruvector_last_scan() IS 'what the latest finished index scan of this session did; ef_search is probes for ruivfflat, ended_by the setting that kept it from reading on';
 
 CREATE FUNCTION ruvector_prewarm(index regclass) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'ruvector_prewarm' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;

@@ -28,12 +28,13 @@ def test_rows_leave_in_exact_order(db: Database, opclass: str, operator: str) ->
     assert found.recall >= RECALL
 
 
-@pytest.mark.parametrize("quantization", ["none", "f16", "sq8"])
+@pytest.mark.parametrize("quantization", ["none", "f16", "sq8", "pq16", "binary"])
 def test_order_is_exact_for_every_quantization(db: Database, quantization: str) -> None:
-    make_table(db, 2000)
+    """Rough codes make a scan fetch more rows, not other ones: over six seeds the recall was 1.0 with each."""
+    make_table(db, 2000, dims=64)
     make_index(db, options=f"quantization = '{quantization}'")
     found = compare(db, k=20)
-    assert found.out_of_order == 0
+    assert (found.out_of_order, found.wrong_distances, found.returned) == (0, 0, 20 * 20)
     assert found.recall >= RECALL
     assert db.value("SELECT quantization FROM ruvector_index_stats('items_idx')") == quantization
 
@@ -59,16 +60,59 @@ def test_relaxed_order_returns_late_rows(db: Database) -> None:
     assert len(set(ids)) == len(ids) == 500
 
 
+ALL = "SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE id = 5)"
+ENDED_BY = "SELECT ended_by FROM ruvector_last_scan()"
+
+
 def test_max_scan_tuples_ends_a_scan(db: Database) -> None:
     make_table(db, 3000)
     make_index(db)
     db.execute("SET ruvector.max_scan_tuples = 100; SET ruvector.ef_search = 10")
     index_only(db)
-    seen = len(db.rows("SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE id = 5)"))
-    assert 100 <= seen < 1000
+    assert 100 <= len(db.rows(ALL)) < 1000
+    assert db.value(ENDED_BY) == "max_scan_tuples"
     db.execute("SET ruvector.max_scan_tuples = 1000000; SET ruvector.iterative_scan = relaxed_order")
-    seen = len(db.rows("SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE id = 5)"))
-    assert seen == 3000
+    assert len(db.rows(ALL)) == 3000
+    assert db.value(ENDED_BY) is None
+
+
+@pytest.mark.core
+def test_work_mem_ends_a_scan(db: Database) -> None:
+    """What a scan holds grows with what it has looked at: past work_mem * scan_mem_multiplier it asks for no more."""
+    make_table(db, 6000, dims=8)
+    make_index(db)
+    index_only(db)
+    db.execute("SET ruvector.max_scan_tuples = 1000000; SET ruvector.iterative_scan = relaxed_order; SET work_mem = '64kB'")
+    few = len(db.rows(ALL))
+    assert 40 <= few < 4000
+    assert db.value(ENDED_BY) == "scan_mem_multiplier"
+    db.execute("SET ruvector.scan_mem_multiplier = 2")
+    assert few < len(db.rows(ALL)) < 6000
+    db.execute("SET ruvector.scan_mem_multiplier = 100")
+    assert len(db.rows(ALL)) == 6000
+    assert db.value(ENDED_BY) is None
+    # what one scan has used does not count against the next
+    db.execute("SET ruvector.scan_mem_multiplier = 1")
+    assert len(db.rows(ALL)) == few
+
+
+@pytest.mark.core
+def test_a_filter_loses_no_rows_to_the_order(db: Database) -> None:
+    """A row that is found after a farther one was returned is left out: the search must be ahead of what it returns.
+
+    On noise, where all are far from each other, and in a graph of few links, three seeds gave 0.685 to 0.75; as long as a
+    whole batch was returned before the next was asked for, 0.21 to 0.31.
+    """
+    db.execute("SELECT setseed(0.3); CREATE TABLE items (id serial PRIMARY KEY, category int, embedding ruvector(48))")
+    db.execute(
+        "INSERT INTO items (category, embedding) SELECT i % 50, (SELECT array_agg(random()) FROM generate_series(1, 48) "
+        "WHERE i > 0)::float4[]::ruvector FROM generate_series(1, 8000) i; ANALYZE items"
+    )
+    make_index(db, options="m = 4, ef_construction = 8")
+    db.execute("SET ruvector.ef_search = 10")
+    found = compare(db, k=10, where="WHERE category = 7", queries=40)
+    assert (found.returned, found.out_of_order) == (400, 0)
+    assert found.recall >= 0.5
 
 
 def test_new_rows_are_found_at_once(db: Database) -> None:

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * stream.c: one segment's part of a scan: the engine's search, begun, asked, and ended.
+ *
+ * A search works in a scratch, memory that the next search takes over: it holds a byte for each node of the segment, and
+ * clearing that again for every query would cost more than the search. The backend keeps a few of them, as long as they
+ * are not large.
+ */
+#include "scan.h"
+
+#include <math.h>
+
+#include "access/relscan.h"
+#include "miscadmin.h"
+#include "utils/float.h"
+
+#define KEPT_SCRATCHES 16
+/* Together. Ten million vectors take 10 MB. */
+#define KEPT_BYTES (64 * 1024 * 1024)
+
+static rv_scratch *kept_scratches[KEPT_SCRATCHES];
+static int	n_kept_scratches = 0;
+
+Size
+rv_stream_kept_bytes(void)
+{
+	Size		bytes = 0;
+
+	for (int i = 0; i < n_kept_scratches; i++)
+		bytes += rv_scratch_bytes(kept_scratches[i]);
+	return bytes;
+}
+
+static rv_scratch *
+take_scratch(void)
+{
+	return n_kept_scratches > 0 ? kept_scratches[--n_kept_scratches] : rv_scratch_new();
+}
+
+static void
+give_scratch(rv_scratch *scratch)
+{
+	if (n_kept_scratches < KEPT_SCRATCHES && rv_stream_kept_bytes() + rv_scratch_bytes(scratch) <= KEPT_BYTES)
+		kept_scratches[n_kept_scratches++] = scratch;
+	else
+		rv_scratch_free(scratch);
+}
+
+void
+rv_stream_start(IndexScanDesc scan, RvStream *stream, const rv_vector *query)
+{
+	RvScan	   *state = scan->opaque;
+	rv_search_options options;
+	rv_error	error;
+	rv_status	status;
+
+	memset(&options, 0, sizeof(options));
+	options.ef = rv_effective_ef_search(scan->indexRelation);
+	options.probes = rv_effective_probes(scan->indexRelation);
+	options.max_probes = Max(rv_max_probes, (int) options.probes);
+	/* without iteration a scan of lists returns all that is in those it probes */
+	if (state->view->meta.kind == RV_KIND_IVF && rv_iterative_scan == RV_ITERATIVE_OFF)
+		options.ef = Max(stream->segment->entry.slots, 1);
+	options.tombstones = stream->segment->tombstones;
+	options.interrupt = &InterruptPending;
+	options.by_vector = scan->numberOfOrderBys > 0;
+	stream->scratch = take_scratch();
+	options.scratch = stream->scratch;
+	state->stats.by_probes = state->view->meta.kind == RV_KIND_IVF;
+	state->stats.ef = state->stats.by_probes ? (int) options.probes : (int) options.ef;
+	if (state->range != NULL)
+	{
+		/* every distance is smaller than NaN */
+		double		radius = isnan(state->range->radius) ? get_float8_infinity() : state->range->radius;
+
+		status = rv_range_new(stream->segment->image->segment, state->opclass->element, query, radius, &options,
+							  &stream->search, &error);
+	}
+	else
+		status = rv_search_new(stream->segment->image->segment, state->opclass->element, query, &options,
+							   &stream->search, &error);
+	if (status != RV_OK)
+		rv_report(status, &error, scan->indexRelation);
+}
+
+uint32
+rv_stream_hits(IndexScanDesc scan, RvStream *stream, rv_hit *hits, uint32 capacity, bool *batch_end)
+{
+	for (;;)
+	{
+		uint32		count = 0;
+		rv_error	error;
+		rv_status	status = rv_search_next(stream->search, hits, capacity, &count, batch_end, &error);
+
+		if (status == RV_OK)
+		{
+			if (count == 0)
+				stream->ended = true;
+			return count;
+		}
+		if (status != RV_INTERRUPTED)
+			rv_report(status, &error, scan->indexRelation);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+void
+rv_stream_end(RvStream *stream)
+{
+	rv_search_free(stream->search);
+	stream->search = NULL;
+	if (stream->scratch != NULL)
+		give_scratch(stream->scratch);
+	stream->scratch = NULL;
+}
