@@ -73,7 +73,8 @@ def cluster_id() -> str:
 
 
 def is_superuser() -> bool:
-    """Whether the current role is a superuser; outside a server there is nobody to keep out."""
+    """Whether the role whose user mapping counts is a superuser (the owner of the view through which a table is used, else
+    the current role); outside a server there is nobody to keep out."""
     return bool(_host.is_superuser()) if _host is not None else True
 
 

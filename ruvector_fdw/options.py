@@ -9,10 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ruvector_fdw.errors import OptionError
 from ruvector_fdw.stores import store_class
+
+# Every user of a database can read the options of servers and tables, but not those of other users' mappings.
+SECRETS = ("password", "sslpassword")
 
 
 def check(catalog: str, options: Mapping[str, str]) -> None:
-    """:raise OptionError: the options of this catalog ("server") cannot be used."""
+    """:raise OptionError: the options of this catalog ("server" or "table") cannot be used."""
+    for name in SECRETS:
+        if name in options:
+            raise OptionError(
+                f'option "{name}" cannot be set on a {catalog}',
+                hint="Every user can read it there: it belongs in a user mapping.",
+            )
     if catalog == "server":
         store_class(options.get("kind", "store"))

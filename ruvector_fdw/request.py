@@ -7,9 +7,9 @@ undo records and the question how that transaction ended go through `ruvector_fd
 
 Values. Vectors are numpy arrays: float32 for `ruvector` and `vector`, float16 for `halfvec`; `sparsevec` is a
 `SparseVector`, `bit` a str of 0 and 1. smallint to bigint are int, float4 and float8 float, numeric Decimal (float to
-a Multicorn wrapper), text str, bytea bytes, bool bool, json and jsonb what `json.loads` gives, uuid UUID, date, time,
-timestamp and timestamptz the classes of `datetime` (infinite ones stay str), interval timedelta when it has no months
-else str, arrays nested lists, a row type and all else the str PostgreSQL prints. NULL is None.
+a Multicorn wrapper), text str, bytea bytes, bool bool, json and jsonb what `jsontext.loads` gives, uuid UUID, date, time,
+timestamp and timestamptz the classes of `datetime` (what those do not have stays str), interval timedelta when that has
+the same days and hours, else str, arrays nested lists, a row type and all else the str PostgreSQL prints. NULL is None.
 """
 
 from __future__ import annotations

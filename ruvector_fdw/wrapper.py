@@ -15,9 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ruvector_fdw import host
 from ruvector_fdw.abc import ColumnDefinition, Qual, SortKey, TableDefinition, VectorForeignDataWrapper
-from ruvector_fdw.errors import OptionError, UnsupportedError
+from ruvector_fdw.errors import UnsupportedError
 from ruvector_fdw.request import (
     AnyQual,
     Batch,
@@ -39,12 +38,6 @@ class RuvectorForeignDataWrapper(VectorForeignDataWrapper):
 
     def __init__(self, fdw_options: Mapping[str, str], fdw_columns: Mapping[str, ColumnDefinition]) -> None:
         super().__init__(fdw_options, fdw_columns)
-        if fdw_options.get("kind") == "pgvector" and not host.is_superuser() and "password" not in fdw_options:
-            raise OptionError(
-                "password is required",
-                detail="Non-superusers must give a password in the user mapping.",
-                sqlstate="2F003",
-            )
         self.store: TableStore = open_table(fdw_options, fdw_columns)
         self.columns = dict(fdw_columns)
 

@@ -172,9 +172,11 @@ extern List *rv_options(Oid relid, Oid userid);
 extern List *rv_server_options(Oid serverid, Oid userid);
 extern bool rv_is_path_option(const char *name);
 extern void rv_check_path_option(const char *name);
-extern void rv_check_may_write(Oid relid, Oid owner);
+extern void rv_check_may_write(Oid relid, Oid owner, Oid userid);
 /* The dotted class: option wrapper, or our own for a kind. */
 extern const char *rv_options_wrapper(List *options);
+/* Whether they are those of one of our stores. */
+extern bool rv_options_kind(List *options);
 
 /* ---- pushdown.c ------------------------------------------------------------------------------------------- */
 

@@ -20,6 +20,10 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "parser/parsetree.h"
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#endif
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 typedef struct ModifyState
@@ -46,6 +50,34 @@ modify_user(ResultRelInfo *info, EState *estate)
 
 /* ---- planning --------------------------------------------------------------------------------------------- */
 
+/* A child of an inheritance tree has no permissions of its own: those of the table that was named count. */
+static Oid
+target_user(PlannerInfo *root, RangeTblEntry *rte)
+{
+	Oid			user = InvalidOid;
+	RangeTblEntry *named = rte;
+
+	if (root->parse->resultRelation > 0)
+		named = planner_rt_fetch(root->parse->resultRelation, root);
+#if PG_VERSION_NUM >= 160000
+	if (named->perminfoindex > 0)
+		user = getRTEPermissionInfo(root->parse->rteperminfos, named)->checkAsUser;
+#else
+	user = named->checkAsUser;
+#endif
+	return OidIsValid(user) ? user : GetUserId();
+}
+
+/* The name of the junk column that carries a table column. In an inheritance tree one name must mean one and the same
+ * Var in every child, and children may number their columns differently. */
+static char *
+junk_name(TupleDesc desc, AttrNumber attnum)
+{
+	Form_pg_attribute att = TupleDescAttr(desc, attnum - 1);
+
+	return psprintf("ruvector_fdw %d %u %d %s", attnum, att->atttypid, att->atttypmod, NameStr(att->attname));
+}
+
 static Var *
 column_var(Index rtindex, TupleDesc desc, AttrNumber attnum)
 {
@@ -54,21 +86,24 @@ column_var(Index rtindex, TupleDesc desc, AttrNumber attnum)
 	return makeVar(rtindex, attnum, att->atttypid, att->atttypmod, att->attcollation, 0);
 }
 
-/* DELETE ... RETURNING reads the columns of the row as they were. */
+/* DELETE ... RETURNING reads the columns of the row as they were: those that it names, or of a child of the table that
+ * was named, whose columns may stand elsewhere, all. */
 static void
 add_returning_columns(PlannerInfo *root, Index rtindex, TupleDesc desc)
 {
 	Bitmapset  *attrs = NULL;
 
-	pull_varattnos((Node *) root->parse->returningList, rtindex, &attrs);
+	if (rtindex == (Index) root->parse->resultRelation)
+		pull_varattnos((Node *) root->parse->returningList, rtindex, &attrs);
+	else
+		attrs = bms_make_singleton(-FirstLowInvalidHeapAttributeNumber);
 	for (int attnum = 1; attnum <= desc->natts; attnum++)
 	{
 		if (TupleDescAttr(desc, attnum - 1)->attisdropped)
 			continue;
 		if (bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, attrs) ||
 			bms_is_member(-FirstLowInvalidHeapAttributeNumber, attrs))
-			add_row_identity_var(root, column_var(rtindex, desc, attnum), rtindex,
-								 pstrdup(NameStr(TupleDescAttr(desc, attnum - 1)->attname)));
+			add_row_identity_var(root, column_var(rtindex, desc, attnum), rtindex, junk_name(desc, attnum));
 	}
 }
 
@@ -76,7 +111,7 @@ static void
 add_update_targets(PlannerInfo *root, Index rtindex, RangeTblEntry *rte, Relation relation)
 {
 	TupleDesc	desc = RelationGetDescr(relation);
-	RvInstance *instance = rv_instance_get(RelationGetRelid(relation), GetUserId());
+	RvInstance *instance = rv_instance_get(RelationGetRelid(relation), target_user(root, rte));
 	AttrNumber	rowid;
 
 	if (rv_instance_extended(instance))
@@ -88,8 +123,7 @@ add_update_targets(PlannerInfo *root, Index rtindex, RangeTblEntry *rte, Relatio
 		if (rowid == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_FDW_INVALID_COLUMN_NUMBER), errmsg("The rowid attribute does not exist")));
-		add_row_identity_var(root, column_var(rtindex, desc, rowid), rtindex,
-							 pstrdup(NameStr(TupleDescAttr(desc, rowid - 1)->attname)));
+		add_row_identity_var(root, column_var(rtindex, desc, rowid), rtindex, junk_name(desc, rowid));
 	}
 	if (root->parse->commandType == CMD_DELETE && root->parse->returningList != NIL)
 		add_returning_columns(root, rtindex, desc);
@@ -105,6 +139,11 @@ plan_modify(PlannerInfo *root, ModifyTable *plan, Index rtindex, int subplan)
 	List	   *attnums = NIL;
 	int			attr = -1;
 
+	if (plan->onConflictAction != ONCONFLICT_NONE &&
+		rv_instance_extended(rv_instance_get(rte->relid, target_user(root, rte))))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("ON CONFLICT is not supported on foreign table \"%s\"", get_rel_name(rte->relid))));
 	if (plan->operation != CMD_UPDATE)
 		return NIL;
 	relation = table_open(rte->relid, NoLock);
@@ -141,7 +180,7 @@ begin(EState *estate, ResultRelInfo *info, List *update_attnums)
 
 	foreach(cell, update_attnums)
 		attrs = bms_add_member(attrs, lfirst_int(cell));
-	rv_check_may_write(RelationGetRelid(relation), relation->rd_rel->relowner);
+	rv_check_may_write(RelationGetRelid(relation), relation->rd_rel->relowner, modify_user(info, estate));
 	state->instance = rv_instance_get(RelationGetRelid(relation), modify_user(info, estate));
 	state->extended = rv_instance_extended(state->instance);
 	state->modify = rv_py_modify_begin(state->instance, RelationGetDescr(relation), attrs);
@@ -162,7 +201,7 @@ find_junk(ModifyState *state, ResultRelInfo *info, Plan *subplan, CmdType operat
 		if (rowid == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_FDW_INVALID_COLUMN_NUMBER), errmsg("The rowid attribute does not exist")));
-		name = NameStr(TupleDescAttr(desc, rowid - 1)->attname);
+		name = junk_name(desc, rowid);
 	}
 	state->rowid = ExecFindJunkAttributeInTlist(subplan->targetlist, name);
 	if (!AttributeNumberIsValid(state->rowid))
@@ -173,8 +212,7 @@ find_junk(ModifyState *state, ResultRelInfo *info, Plan *subplan, CmdType operat
 	state->returning = palloc0(sizeof(AttrNumber) * desc->natts);
 	for (int i = 0; i < desc->natts; i++)
 		if (!TupleDescAttr(desc, i)->attisdropped)
-			state->returning[i] = ExecFindJunkAttributeInTlist(subplan->targetlist,
-															   NameStr(TupleDescAttr(desc, i)->attname));
+			state->returning[i] = ExecFindJunkAttributeInTlist(subplan->targetlist, junk_name(desc, i + 1));
 }
 
 static void
@@ -189,10 +227,16 @@ begin_modify(ModifyTableState *mtstate, ResultRelInfo *info, List *fdw_private, 
 		find_junk(state, info, outerPlanState(mtstate)->plan, mtstate->operation);
 }
 
-/* COPY FROM, and rows routed to a partition */
+/* COPY FROM, and rows routed to a partition. A row that an UPDATE moves into a foreign table whose own rows it is yet to
+ * update would be found and updated once more: refused, as postgres_fdw does. */
 static void
 begin_insert(ModifyTableState *mtstate, ResultRelInfo *info)
 {
+	if (mtstate->operation == CMD_UPDATE && info->ri_FdwState)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot route tuples into foreign table to be updated \"%s\"",
+						RelationGetRelationName(info->ri_RelationDesc))));
 	begin(mtstate->ps.state, info, NIL);
 }
 
@@ -292,7 +336,7 @@ exec_truncate(List *relations, DropBehavior behavior, bool restart_seqs)
 	{
 		Relation	relation = lfirst(cell);
 
-		rv_check_may_write(RelationGetRelid(relation), relation->rd_rel->relowner);
+		rv_check_may_write(RelationGetRelid(relation), relation->rd_rel->relowner, GetUserId());
 		rv_py_truncate(rv_instance_get(RelationGetRelid(relation), GetUserId()));
 	}
 }

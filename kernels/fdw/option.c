@@ -89,6 +89,12 @@ ruvector_fdw_validator(PG_FUNCTION_ARGS)
 		}
 		else if (rv_is_path_option(option->defname))
 			rv_check_path_option(option->defname);
+		else if (catalog == UserMappingRelationId && !superuser() &&
+				 (strcmp(option->defname, "sslcert") == 0 || strcmp(option->defname, "sslkey") == 0))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to set the \"%s\" option of ruvector_fdw", option->defname),
+					 errdetail("Only superusers may name the server's key files in a user mapping.")));
 	}
 	if (catalog == ForeignDataWrapperRelationId && options != NIL)
 		ereport(ERROR,
@@ -150,38 +156,70 @@ rv_options(Oid relid, Oid userid)
 	return list_concat(list_copy(table->options), rv_server_options(table->serverid, userid));
 }
 
+static const char *
+find_option(List *options, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *option = lfirst(cell);
+
+		if (strcmp(option->defname, name) == 0)
+			return defGetString(option);
+	}
+	return NULL;
+}
+
 const char *
 rv_options_wrapper(List *options)
 {
+	const char *wrapper = find_option(options, "wrapper");
+
+	return wrapper ? wrapper : OWN_CLASS;
+}
+
+bool
+rv_options_kind(List *options)
+{
+	return find_option(options, "wrapper") == NULL;
+}
+
+static bool
+may_write_files(Oid role)
+{
+	return superuser_arg(role) || has_privs_of_role(role, ROLE_PG_WRITE_SERVER_FILES);
+}
+
+static bool
+name_a_path(List *options)
+{
 	ListCell   *cell;
 
 	foreach(cell, options)
 	{
-		DefElem    *option = lfirst(cell);
-
-		if (strcmp(option->defname, "wrapper") == 0)
-			return defGetString(option);
+		if (rv_is_path_option(((DefElem *) lfirst(cell))->defname))
+			return true;
 	}
-	return OWN_CLASS;
+	return false;
 }
 
-/* Writing files takes more than reading them: asked of the table's owner, who chose the path. */
+/* Writing files takes more than reading them: asked of who chose the path, the table's owner, or the user whose mapping
+ * names another. */
 void
-rv_check_may_write(Oid relid, Oid owner)
+rv_check_may_write(Oid relid, Oid owner, Oid userid)
 {
 	ForeignTable *table = GetForeignTable(relid);
 	List	   *options = list_concat(list_copy(table->options), GetForeignServer(table->serverid)->options);
-	ListCell   *cell;
 
-	foreach(cell, options)
-	{
-		DefElem    *option = lfirst(cell);
-
-		if (rv_is_path_option(option->defname) && !superuser_arg(owner) &&
-			!has_privs_of_role(owner, ROLE_PG_WRITE_SERVER_FILES))
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("permission denied to change a store of files"),
-					 errdetail("The owner of the foreign table lacks the privileges of \"pg_write_server_files\".")));
-	}
+	if (name_a_path(options) && !may_write_files(owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to change a store of files"),
+				 errdetail("The owner of the foreign table lacks the privileges of \"pg_write_server_files\".")));
+	if (name_a_path(user_mapping_options(userid, table->serverid)) && !may_write_files(userid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to change a store of files"),
+				 errdetail("The user mapping names files, and its user lacks the privileges of \"pg_write_server_files\".")));
 }

@@ -17,6 +17,7 @@
 #include "access/sysattr.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
@@ -26,6 +27,7 @@
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/typcache.h"
 
 /* ---- columns ---------------------------------------------------------------------------------------------- */
 
@@ -211,6 +213,15 @@ pathkey_expr(RelOptInfo *rel, PathKey *pathkey)
 	return NULL;
 }
 
+/* Whether a sort key means the type's own order, the only one a wrapper is told of: ORDER BY ... USING may mean another. */
+static bool
+is_default_order(PathKey *pathkey, Expr *expr)
+{
+	TypeCacheEntry *entry = lookup_type_cache(exprType((Node *) expr), TYPECACHE_BTREE_OPFAMILY);
+
+	return entry->btree_opf == pathkey->pk_opfamily;
+}
+
 static bool
 pathkey_reversed(PathKey *pathkey)
 {
@@ -232,8 +243,10 @@ find_order(PlannerInfo *root, RelOptInfo *rel, PlanRel *plan)
 	{
 		PathKey    *pathkey = lfirst(cell);
 		Expr	   *expr = pathkey_expr(rel, pathkey);
-		RvKey	   *key = expr ? rv_key_from_expr(rel, expr, pathkey_reversed(pathkey), pathkey->pk_nulls_first,
-												  plan->extended) : NULL;
+		RvKey	   *key = NULL;
+
+		if (expr && is_default_order(pathkey, expr))
+			key = rv_key_from_expr(rel, expr, pathkey_reversed(pathkey), pathkey->pk_nulls_first, plan->extended);
 
 		if (!key)
 		{

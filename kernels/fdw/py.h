@@ -41,6 +41,7 @@ extern PyObject *rv_py_call(PyObject *object, const char *method, const char *fo
 extern PyObject *rv_py_host_module(void);
 extern ErrorData *rv_py_interrupt;	/* the error that check_interrupts met, to be thrown when Python has unwound */
 extern PyObject *rv_py_interrupt_class;
+extern Oid	rv_py_user;			/* whom the instance that is being made is for; invalid: the current role */
 
 /* ---- py_error.c ------------------------------------------------------------------------------------------- */
 

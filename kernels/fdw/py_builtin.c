@@ -23,6 +23,7 @@
 
 ErrorData  *rv_py_interrupt;
 PyObject   *rv_py_interrupt_class;
+Oid			rv_py_user;
 
 /* Runs body; an ERROR becomes the Python exception `class` (or, for the interrupt, is kept). False when it did. */
 static bool
@@ -185,7 +186,7 @@ host_secure_xid(PyObject *self, PyObject *args)
 static void
 superuser_body(void *arg)
 {
-	*(bool *) arg = superuser();
+	*(bool *) arg = superuser_arg(OidIsValid(rv_py_user) ? rv_py_user : GetUserId());
 }
 
 static PyObject *
@@ -249,7 +250,7 @@ static PyMethodDef host_methods[] = {
 	{"secure_xid", host_secure_xid, METH_NOARGS, "Make the transaction's number survive a crash, and its commit synchronous."},
 	{"xact_status", host_xact_status, METH_VARARGS, "committed, aborted, in progress or None."},
 	{"cluster_id", host_cluster_id, METH_NOARGS, "The system identifier of the cluster."},
-	{"is_superuser", host_is_superuser, METH_NOARGS, "Whether the current role is a superuser."},
+	{"is_superuser", host_is_superuser, METH_NOARGS, "Whether the role that is acted for is a superuser."},
 	{"type_oid", host_type_oid, METH_VARARGS, "The OID of a type by its SQL name, or None."},
 	{NULL, NULL, 0, NULL}
 };

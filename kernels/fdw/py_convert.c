@@ -424,7 +424,7 @@ direct(RvType *type, PyObject *object, bool *done)
 		case RV_AS_JSON:
 			if (!type->extended && (PyUnicode_Check(object) || PyBytes_Check(object)))
 				break;			/* Multicorn: the text of the document */
-			object = rv_own(PyObject_CallFunctionObjArgs(rv_py_attribute("json", "dumps"), object, NULL));
+			object = rv_own(PyObject_CallFunctionObjArgs(rv_py_attribute("ruvector_fdw.jsontext", "dumps"), object, NULL));
 			return through_text(type, object);
 		case RV_AS_ARRAY:
 			if (is_list(object))

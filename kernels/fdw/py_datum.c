@@ -347,6 +347,9 @@ interval_to_python(RvType *type, Datum datum)
 
 	if (interval->month != 0 || days < -999999998 || days > 999999998)
 		return as_text(type, datum);
+	/* days and hours are two fields: a timedelta, which has less than a day beside its days, may not bring them back */
+	if (type->extended && (interval->time < 0 || interval->time >= USECS_PER_DAY))
+		return as_text(type, datum);
 	return rv_own(PyDelta_FromDSU((int) days, (int) (rest / USECS_PER_SEC), (int) (rest % USECS_PER_SEC)));
 }
 
@@ -420,7 +423,8 @@ rv_to_python(RvType *type, Datum datum, bool isnull)
 			return rv_own(PyObject_CallFunction(rv_py_attribute("uuid", "UUID"), "Oy#", Py_None,
 												(char *) DatumGetUUIDP(datum)->data, (Py_ssize_t) UUID_LEN));
 		case RV_AS_JSON:
-			return rv_own(PyObject_CallFunctionObjArgs(rv_py_attribute("json", "loads"), as_text(type, datum), NULL));
+			return rv_own(PyObject_CallFunctionObjArgs(rv_py_attribute(type->extended ? "ruvector_fdw.jsontext" : "json",
+																	   "loads"), as_text(type, datum), NULL));
 		case RV_AS_ARRAY:
 			return array_to_python(type, datum);
 		case RV_AS_VECTOR:

@@ -142,12 +142,16 @@ make_body(void *arg)
 {
 	MakeCall   *call = arg;
 	List	   *options = rv_options(call->relid, call->userid);
+	const char *wrapper = rv_options_wrapper(options);
 	PyObject   *get_class = rv_py_attribute("ruvector_fdw.multicorn_compat", "get_class");
 	PyObject   *class;
 	PyObject   *object;
 	int			extended;
 
-	class = rv_own(PyObject_CallFunctionObjArgs(get_class, rv_py_string(rv_options_wrapper(options)), NULL));
+	if (rv_options_kind(options))
+		rv_own(PyObject_CallFunctionObjArgs(rv_py_attribute("ruvector_fdw.options", "check"), rv_py_string("table"),
+											rv_py_options(GetForeignTable(call->relid)->options, NULL), NULL));
+	class = rv_own(PyObject_CallFunctionObjArgs(get_class, rv_py_string(wrapper), NULL));
 	object = rv_own(PyObject_CallFunctionObjArgs(class, rv_py_options(options, "wrapper"),
 												 rv_py_column_definitions(call->relid, call->desc), NULL));
 	extended = PyObject_IsInstance(object, rv_py_attribute("ruvector_fdw.abc", "VectorForeignDataWrapper"));
@@ -229,11 +233,14 @@ make(Oid relid, Oid userid, TupleDesc desc, char *fingerprint)
 	call.instance = instance;
 	PG_TRY();
 	{
+		rv_py_user = userid;
 		rv_py_run(make_body, &call);
+		rv_py_user = InvalidOid;
 		instance->fingerprint = MemoryContextStrdup(TopMemoryContext, fingerprint);
 	}
 	PG_CATCH();
 	{
+		rv_py_user = InvalidOid;
 		discard(instance);
 		PG_RE_THROW();
 	}

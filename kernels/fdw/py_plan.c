@@ -229,9 +229,8 @@ explain_body(void *arg)
 			PyDict_SetItemString(kwargs, "sortkeys", rv_py_keys(request->keys, call->desc)) < 0)
 			rv_py_raise();
 		if (PyDict_SetItemString(kwargs, "verbose", call->verbose ? Py_True : Py_False) < 0 ||
-			(request->has_limit &&
-			 (PyDict_SetItemString(kwargs, "limit", rv_py_limit(&request->limit)) < 0 ||
-			  PyDict_SetItemString(kwargs, "offset", rv_py_limit(&request->offset)) < 0)))
+			(request->limit.expr && PyDict_SetItemString(kwargs, "limit", rv_py_limit(&request->limit)) < 0) ||
+			(request->offset.expr && PyDict_SetItemString(kwargs, "offset", rv_py_limit(&request->offset)) < 0))
 			rv_py_raise();
 		lines = rv_own(PyObject_Call(rv_own(PyObject_GetAttrString(object, "explain")),
 									 rv_own(Py_BuildValue("(OO)", rv_py_quals(request->quals, call->desc, false),

@@ -26,6 +26,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from ruvector_fdw import jsontext
 from ruvector_fdw.errors import InvalidValueError, UnsupportedError
 
 Encoder = Callable[[Any], Any]
@@ -201,7 +202,7 @@ def _encode_numeric(value: Any) -> str:
 
 def _encode_json(value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return jsontext.dumps(value)
     except (TypeError, ValueError) as ex:
         raise _wrong("json", value) from ex
 
@@ -233,8 +234,8 @@ _CODECS: dict[str, Codec] = {
     "time without time zone": Codec("TEXT", _encode_time, dt.time.fromisoformat, equal=True, ordered=True),
     "interval": Codec("TEXT", _encode_interval, _decode_interval),
     "numeric": Codec("TEXT", _encode_numeric, Decimal),
-    "json": Codec("TEXT", _encode_json, json.loads),
-    "jsonb": Codec("TEXT", _encode_json, json.loads),
+    "json": Codec("TEXT", _encode_json, jsontext.loads),
+    "jsonb": Codec("TEXT", _encode_json, jsontext.loads),
 }
 
 _ALIASES = {

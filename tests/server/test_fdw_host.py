@@ -182,6 +182,14 @@ def test_explain_asks_the_wrapper(numbers: FdwDatabase) -> None:
     assert "Multicorn: verbose True" in numbers.plan("SELECT * FROM numbers", options="VERBOSE")
 
 
+def test_what_was_not_pushed_is_no_argument(numbers: FdwDatabase) -> None:
+    """A wrapper that knows nothing of limits must not meet one, in EXPLAIN as in the query."""
+    numbers.execute("ALTER FOREIGN TABLE numbers OPTIONS (ADD \"limit\" 'yes', ADD explain 'all')")
+    assert "Multicorn: {'limit': 2, 'verbose': False}" in numbers.plan("SELECT n FROM numbers LIMIT 2")
+    assert "Multicorn: {'offset': 2, 'verbose': False}" in numbers.plan("SELECT n FROM numbers OFFSET 2")
+    assert "Multicorn: {'verbose': False}" in numbers.plan("SELECT n FROM numbers WHERE n = 1 LIMIT 2")
+
+
 def test_the_end_of_a_scan_is_told(numbers: FdwDatabase) -> None:
     numbers.execute("ALTER FOREIGN TABLE numbers OPTIONS (ADD ends 'yes')")
     numbers.execute("SELECT * FROM numbers LIMIT 1")
@@ -328,6 +336,22 @@ def test_a_class_or_a_path_needs_the_right(fdw: FdwDatabase) -> None:
         fdw.execute("RESET ROLE; GRANT pg_read_server_files TO plain; SET ROLE plain")
         fdw.execute("CREATE FOREIGN TABLE t (id int) SERVER x OPTIONS (path '/x')")
         assert fdw.state("TRUNCATE t")[0] == "42501"
+    finally:
+        fdw.execute("RESET ROLE; DROP OWNED BY plain CASCADE; DROP ROLE plain")
+
+
+def test_a_path_in_a_user_mapping_is_its_users(fdw: FdwDatabase) -> None:
+    """Reading files is one right, writing them another: also where the mapping names the file."""
+    fdw.server_for("vectors.Kept")
+    fdw.execute("CREATE ROLE plain; GRANT USAGE ON FOREIGN SERVER s TO plain; GRANT pg_read_server_files TO plain")
+    fdw.table("kept", "id int")
+    fdw.execute("GRANT ALL ON kept TO plain")
+    try:
+        fdw.execute("SET ROLE plain; INSERT INTO kept VALUES (1)")
+        fdw.execute("CREATE USER MAPPING FOR plain SERVER s OPTIONS (path '/x')")
+        for statement in ("INSERT INTO kept VALUES (1)", "DELETE FROM kept", "UPDATE kept SET id = 2"):
+            assert fdw.state(statement) == ("42501", "permission denied to change a store of files")
+        fdw.execute("RESET ROLE; GRANT pg_write_server_files TO plain; SET ROLE plain; INSERT INTO kept VALUES (1)")
     finally:
         fdw.execute("RESET ROLE; DROP OWNED BY plain CASCADE; DROP ROLE plain")
 

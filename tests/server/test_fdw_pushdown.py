@@ -188,6 +188,76 @@ def test_only_needed_columns(items: FdwDatabase) -> None:
         assert pushed(items.plan(query) + " ").get("Foreign Store", "").strip() == f"memory, columns {columns}".strip()
 
 
+def test_an_order_of_another_operator_class_stays_here(items: FdwDatabase) -> None:
+    items.execute(
+        "CREATE FUNCTION far_lt(bigint, bigint) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 > $2';"
+        "CREATE FUNCTION far_gt(bigint, bigint) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 < $2';"
+        "CREATE FUNCTION far_cmp(bigint, bigint) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT sign($2 - $1)::int';"
+        "CREATE OPERATOR <<< (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = far_lt, COMMUTATOR = >>>);"
+        "CREATE OPERATOR >>> (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = far_gt, COMMUTATOR = <<<);"
+        "CREATE OPERATOR CLASS far_ops FOR TYPE bigint USING btree AS OPERATOR 1 <<<, OPERATOR 3 =, OPERATOR 5 >>>,"
+        " FUNCTION 1 far_cmp(bigint, bigint)"
+    )
+    query = "SELECT id FROM far ORDER BY id USING <<< LIMIT 3"
+    assert "Order By pushed" not in items.plan(query)
+    assert items.column(query) == [149, 148, 147]
+    assert "Order By pushed: id DESC" in items.plan("SELECT id FROM far ORDER BY id USING > LIMIT 3")
+
+
+LATERAL = (
+    "SELECT n.id, x.id FROM near n, LATERAL (SELECT id FROM TABLE f WHERE f.price > n.price AND f.id % 2 = 0 "
+    "ORDER BY f.embedding <-> n.embedding, f.id LIMIT 2) x WHERE n.id < 20 ORDER BY 1, 2"
+)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT label, count(*), avg(price) FROM TABLE GROUP BY label HAVING count(*) > 3 ORDER BY 1",
+        "SELECT label, id, rank() OVER (PARTITION BY label ORDER BY id) FROM TABLE WHERE price < 20 ORDER BY 2",
+        "SELECT DISTINCT ON (label) label, id FROM TABLE ORDER BY label, id DESC",
+        "SELECT n.id, f.id FROM near n LEFT JOIN TABLE f ON f.id = n.id + 1 AND f.label = n.label ORDER BY 1, 2",
+        "SELECT id FROM TABLE WHERE id IN (SELECT id - 1 FROM TABLE WHERE label = 'aa') ORDER BY 1",
+        "SELECT id FROM near WHERE NOT EXISTS (SELECT 1 FROM TABLE f WHERE f.id = near.id AND f.price > 10) ORDER BY 1",
+        "SELECT id FROM TABLE WHERE price > (SELECT avg(price) FROM TABLE f WHERE f.label = TABLE.label) ORDER BY 1",
+        "WITH q AS MATERIALIZED (SELECT * FROM TABLE WHERE id < 40) SELECT a.id FROM q a JOIN q b ON a.id = b.id ORDER BY 1",
+        "SELECT * FROM (SELECT id FROM TABLE ORDER BY embedding <-> '[0,0,0,0]', id LIMIT 9) q WHERE id % 2 = 0 ORDER BY 1",
+        "SELECT id FROM TABLE WHERE id < 9 UNION ALL SELECT id FROM TABLE WHERE id > 140 ORDER BY 1 LIMIT 12 OFFSET 5",
+        "SELECT count(*) FROM TABLE a, TABLE b WHERE a.label = b.label AND a.embedding <-> b.embedding < 1.5",
+        "SELECT a.id, b.id FROM TABLE a JOIN TABLE b ON a.embedding <-> b.embedding < 1 AND a.id < b.id ORDER BY 1, 2",
+        "SELECT id FROM TABLE WHERE id = ANY (ARRAY(SELECT id * 2 FROM near WHERE id < 9)) ORDER BY 1",
+        LATERAL,
+    ],
+)
+def test_what_stands_on_top_answers_the_same(items: FdwDatabase, query: str) -> None:
+    expected = items.rows(query.replace("TABLE", "near"))
+    assert expected
+    for settings in ("", "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off"):
+        items.execute(settings)
+        assert items.rows(query.replace("TABLE", "far")) == expected
+
+
+def test_generic_plans(items: FdwDatabase) -> None:
+    items.execute("SET plan_cache_mode = force_generic_plan")
+    for number, (types, query, values) in enumerate(
+        [
+            ("bigint[]", "id = ANY ($1)", ["'{1,2,NULL}'", "'{}'", "NULL", "'{{3,4},{5,6}}'"]),
+            ("bigint[]", "id <> ALL ($1)", ["'{1,2}'", "'{1,NULL}'", "'{}'", "NULL"]),
+            ("float8, float8", "price BETWEEN $1 AND $2", ["1, 20", "NULL, 3", "20, 1", "'-Infinity', 'Infinity'"]),
+            ("text", "label LIKE $1", ["'a%'", "NULL", "'%\\%'", "''"]),
+            ("text, bigint", "(label = $1 OR id < $2)", ["'aa', 5", "NULL, 5", "'aa', NULL", "NULL, NULL"]),
+            ("ruvector, float8", "embedding <-> $1 < $2", ["'[0,0,0,0]', 1.5", "NULL, 1", "'[0,0,0,0]', NULL"]),
+            ("bigint", "id = $1 + 1", ["4", "NULL"]),
+        ]
+    ):
+        for table in ("far", "near"):
+            items.execute(f"PREPARE {table}{number} ({types}) AS SELECT id FROM {table} WHERE {query} ORDER BY id LIMIT 60")
+        assert "Filter:" not in items.plan(f"EXECUTE far{number} ({values[0]})"), query
+        for given in values:
+            assert items.column(f"EXECUTE far{number} ({given})") == items.column(f"EXECUTE near{number} ({given})")
+
+
 @pytest.mark.parametrize("batches", ["plain", "lists"])
 def test_batches_of_arrays_and_of_lists(items: FdwDatabase, batches: str) -> None:
     items.table("shaped", COLUMNS, rows=150, batches=batches)

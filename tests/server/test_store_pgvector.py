@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import datetime
+import gc
 import random
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
+from fdw_database import FdwDatabase
 from harness import Database, Server, needs_extension
 from psycopg.conninfo import conninfo_to_dict
 
+from ruvector_fdw import jsontext
 from ruvector_fdw.errors import OptionError, RemoteError
 from ruvector_fdw.request import BoolQual, NullQual, Qual, SearchRequest, SortKey, VectorQual, VectorSortKey
 from ruvector_fdw.stores import open_table, store_class
@@ -169,6 +174,86 @@ def test_conditions_mean_the_same_there(remote: Database) -> None:
         assert rows(store, SearchRequest(("id",), quals=quals, order=order)) == expected, text
 
 
+def test_values_that_datetime_and_json_do_not_have(remote: Database) -> None:
+    values = {
+        "d": ("date", ["0044-03-15 BC", "0001-12-31 BC", "20240-02-29", "10000-01-01", "-infinity", "2024-02-29"]),
+        "t": ("timestamp", ["0044-03-15 10:00:00.25 BC", "294276-12-31 23:59:59.999999", "infinity", "1999-12-31 00:00:00"]),
+        "z": ("timestamptz", ["4713-01-01 00:00:00+00 BC", "10000-01-01 00:00:00.5+00", "-infinity", "2024-01-01 00:00:00+00"]),
+        "h": ("time", ["24:00:00", "23:59:59.999999"]),
+        "j": ("jsonb", ["1.50", "12345678901234567890.5", "null", '{"a": [1, 1.5]}']),
+    }  # fmt: skip
+    columns = ", ".join(f"{name} {kind}" for name, (kind, _) in values.items())
+    remote.execute(f'CREATE TABLE "odd %s".far (id int, {columns})')
+    for name, (_, literals) in values.items():
+        for i, literal in enumerate(literals):
+            remote.execute(f'INSERT INTO "odd %%s".far (id, {name}) VALUES ({i}, %s)', [literal])
+    store = table(remote, "far")
+    for name, (kind, literals) in values.items():
+        request = SearchRequest((name,), quals=(NullQual(name, False),), order=(SortKey("id", 1, False, False, None),))
+        for (got,), literal in zip(rows(store, request), literals, strict=True):
+            text = jsontext.dumps(got) if kind == "jsonb" else str(got)
+            assert remote.value(f"SELECT %s::{kind}::text = %s::{kind}::text", [text, literal]), (literal, got)
+    for quals, count in [
+        ((Qual("d", ("=", True), ["-infinity", None, datetime.date(2024, 2, 29)]),), 2),
+        ((Qual("z", ("<", False), ["infinity", datetime.datetime(9999, 1, 1, tzinfo=datetime.timezone.utc)]),), 3),
+        ((Qual("d", "<", "0001-01-01"),), 3),
+        ((Qual("t", ">", datetime.datetime(9999, 12, 31)),), 2),
+    ]:
+        assert len(rows(store, SearchRequest(("id",), quals=quals))) == count, quals
+
+
+@pytest.fixture
+def plain_role(fdw: FdwDatabase) -> Iterator[FdwDatabase]:
+    fdw.execute("CREATE ROLE plain LOGIN; GRANT USAGE ON FOREIGN DATA WRAPPER ruvector_fdw TO plain")
+    fdw.execute("GRANT CREATE ON SCHEMA public TO plain; CREATE TABLE there (id int)")
+    yield fdw
+    fdw.execute("RESET ROLE; DROP OWNED BY plain CASCADE; DROP ROLE plain")
+
+
+def test_who_needs_a_password(plain_role: FdwDatabase) -> None:
+    fdw = plain_role
+    given = ", ".join(f"{k} '{v}'" for k, v in conninfo_to_dict(fdw.dsn).items() if k != "user")
+    # every user can read the options of a server and of a table
+    hint = "HV00D", 'option "password" cannot be set on a server'
+    create = f"CREATE SERVER s FOREIGN DATA WRAPPER ruvector_fdw OPTIONS (kind 'pgvector', {given}"
+    assert fdw.state(f"{create}, password 'x')") == hint
+    fdw.execute(f"SET ROLE plain; {create})")
+    assert fdw.state("ALTER SERVER s OPTIONS (ADD password 'x')") == hint
+    fdw.execute("CREATE FOREIGN TABLE open (id int) SERVER s OPTIONS (table_name 'there', password 'x')")
+    assert fdw.state("SELECT * FROM open") == ("HV00D", 'option "password" cannot be set on a table')
+    fdw.execute("CREATE FOREIGN TABLE t (id int) SERVER s OPTIONS (table_name 'there')")
+    needed = "2F003", "password is required"
+    for mapping in ("user 'postgres'", "user 'postgres', password ''", "user 'postgres', password 'unused'"):
+        # the last: the server asks for none (it trusts whoever comes from here), which would let everybody in
+        fdw.execute(f"CREATE USER MAPPING FOR plain SERVER s OPTIONS ({mapping})")
+        assert fdw.state("SELECT * FROM t") == needed, mapping
+        assert fdw.state("IMPORT FOREIGN SCHEMA public FROM SERVER s INTO public") == needed, mapping
+        fdw.execute("DROP USER MAPPING FOR plain SERVER s")
+    assert fdw.state("CREATE USER MAPPING FOR plain SERVER s OPTIONS (sslkey '/x')")[0] == "42501"
+    # a superuser needs none; through the view of a user who does, it is needed
+    fdw.execute("CREATE VIEW v AS SELECT * FROM t; RESET ROLE")
+    fdw.execute("CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (user 'postgres')")
+    assert fdw.rows("SELECT * FROM t") == []
+    assert fdw.state("SELECT * FROM v") == needed
+
+
+def test_no_password_is_shown(fdw: FdwDatabase) -> None:
+    given = ", ".join(f"{k} '{v}'" for k, v in conninfo_to_dict(fdw.dsn).items() if k not in ("user", "dbname"))
+    fdw.execute(f"CREATE SERVER s FOREIGN DATA WRAPPER ruvector_fdw OPTIONS (kind 'pgvector', {given}, dbname 'nowhere')")
+    fdw.execute("CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (user 'nobody', password 'quite secret', sslpassword 'y')")
+    fdw.execute("CREATE FOREIGN TABLE t (id int) SERVER s OPTIONS (table_name 'there')")
+    before = fdw.server.log.stat().st_size
+    fdw.execute("SET log_min_messages = debug1; SET log_error_verbosity = verbose")
+    for statement in ("SELECT * FROM t", "EXPLAIN VERBOSE SELECT * FROM t", "IMPORT FOREIGN SCHEMA x FROM SERVER s INTO public"):
+        with pytest.raises(psycopg.Error) as caught:
+            fdw.execute(statement)
+        assert caught.value.sqlstate == "08001" and "secret" not in str(caught.value)
+    with fdw.server.log.open(errors="replace") as log:
+        log.seek(before)
+        written = log.read()
+    assert "Traceback" in written and "quite secret" not in written
+
+
 def test_one_snapshot_a_transaction(remote: Database) -> None:
     store, count = table(remote), SearchRequest(())
     store.begin(False)
@@ -196,6 +281,11 @@ def test_errors_name_no_password(remote: Database) -> None:
             table(remote, **wrong)
     store = table(remote)
     assert store.columns()
+    with warnings.catch_warnings(record=True) as caught_warnings:
+        warnings.simplefilter("always")
+        table(remote, application_name="dropped").columns()
+        gc.collect()
+    assert [str(w.message) for w in caught_warnings if issubclass(w.category, ResourceWarning)] == []
     pid = psycopg.connect(remote.dsn, autocommit=True)
     pid.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ruvector_fdw'")
     pid.close()

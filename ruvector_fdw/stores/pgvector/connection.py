@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: PostgreSQL
-"""A connection to a remote PostgreSQL, one for each set of connection options and process.
+"""A connection to a remote PostgreSQL, one for each set of connection options and process, closed with its last table.
 
 The session is made like postgres_fdw's: fixed formats, and a search_path of pg_catalog alone, so that every name in
 the SQL sent is qualified. Waiting for the server is done in steps, between which a cancelled local query is noticed:
 the remote query is then cancelled too. No password appears in a message: libpq's do not carry it.
+
+Who is no superuser here must give a password, and the remote server must have asked for it: otherwise it would be the
+account of this server's process that the remote lets in (postgres_fdw's rule).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import weakref
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -17,7 +22,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow, tuple_row
 
 from ruvector_fdw import host
-from ruvector_fdw.errors import RemoteError
+from ruvector_fdw.errors import OptionError, RemoteError
 from ruvector_fdw.stores.pgvector import loaders
 from ruvector_fdw.stores.pgvector.deparse import Fragment
 
@@ -66,10 +71,13 @@ def _interruptible(gen: Generator[Any, Any, _Result]) -> Generator[Any, Any, _Re
 class Remote:
     """One remote session; see the head of this file."""
 
-    _known: ClassVar[dict[tuple[int, frozenset[tuple[str, str]]], Remote]] = {}
+    _known: ClassVar[weakref.WeakValueDictionary[tuple[int, bool, frozenset[tuple[str, str]]], Remote]] = (
+        weakref.WeakValueDictionary()
+    )
 
-    def __init__(self, options: Mapping[str, str]) -> None:
+    def __init__(self, options: Mapping[str, str], superuser: bool = True) -> None:
         self._options = {k: v for k, v in options.items() if k in CONNECTION_OPTIONS}
+        self._superuser = superuser
         self._connection: psycopg.Connection[TupleRow] | None = None
         self._in_transaction = False
         self._cursors = 0
@@ -78,9 +86,25 @@ class Remote:
 
     @classmethod
     def of(cls, options: Mapping[str, str]) -> Remote:
-        """The session for these options, made when it is first used."""
-        key = (os.getpid(), frozenset((k, v) for k, v in options.items() if k in CONNECTION_OPTIONS))
-        return cls._known.setdefault(key, cls(options))
+        """The session for these options, connected when it is first used.
+
+        :raise OptionError: a password is needed, and there is none.
+        """
+        superuser = host.is_superuser()
+        if not superuser and not options.get("password"):
+            raise OptionError(
+                "password is required",
+                detail="Non-superusers must give a password in the user mapping.",
+                sqlstate="2F003",
+            )
+        key = (os.getpid(), superuser, frozenset((k, v) for k, v in options.items() if k in CONNECTION_OPTIONS))
+        return cls._known.setdefault(key, cls(options, superuser))
+
+    def __del__(self) -> None:
+        connection = getattr(self, "_connection", None)
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                connection.close()
 
     def connection(self) -> psycopg.Connection[TupleRow]:
         """:raise RemoteError: the server cannot be reached, or refuses."""
@@ -95,8 +119,16 @@ class Remote:
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
         parameters: dict[str, Any] = {"application_name": "ruvector_fdw", **self._options, "client_encoding": "UTF8"}
+        made: psycopg.Connection[TupleRow] | None = None
         try:
             made = _Connection.connect("", autocommit=True, prepare_threshold=None, **parameters)
+            if not self._superuser and not made.pgconn.used_password:
+                raise OptionError(
+                    "password is required",
+                    detail="Non-superusers cannot connect if the server does not request a password.",
+                    hint="The remote server's authentication method must be changed.",
+                    sqlstate="2F003",
+                )
             # Raw cursors take $1 for a parameter: in the usual style a % in a quoted name would be one.
             made.cursor_factory = psycopg.RawCursor
             made.server_cursor_factory = psycopg.RawServerCursor
@@ -104,7 +136,11 @@ class Remote:
                 made.execute(statement.encode())
             loaders.register(made)
             self.keeps_looking = _iterate(made, self._options.get("options", ""))
-        except psycopg.Error as ex:
+        except BaseException as ex:
+            if made is not None:
+                made.close()
+            if not isinstance(ex, psycopg.Error):
+                raise
             name = self._options.get("dbname", "")
             raise RemoteError(
                 f'could not connect to remote database "{name}"', detail=_line(ex), sqlstate="08001"

@@ -154,7 +154,7 @@ def _comparison(made: Fragment, name: sql.Identifier, column: RemoteColumn, qual
     )
     is_list = isinstance(qual.operator, tuple)
     made.add("(").add(name).add(f" OPERATOR(pg_catalog.{'<>' if operator == '!=' else operator})").add(list_word)
-    value = _plain(qual.value)
+    value = _alike(_plain(qual.value)) if is_list else _plain(qual.value)
     # A parameter of unknown type takes the column's; a number or a date says its own, which may be a wider one.
     untyped = value is None or isinstance(value, str) or is_list
     if untyped:
@@ -165,6 +165,13 @@ def _comparison(made: Fragment, name: sql.Identifier, column: RemoteColumn, qual
     else:
         cast = None
     made.value(value, cast).add("))" if is_list else ")")
+
+
+def _alike(values: Any) -> Any:
+    """A list of one class: infinite dates are str among dates."""
+    if not isinstance(values, list) or not any(isinstance(value, str) for value in values):
+        return values
+    return [value if value is None else str(value) for value in values]
 
 
 def _wider(column: RemoteColumn, values: Any) -> bool:

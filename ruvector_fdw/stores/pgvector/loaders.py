@@ -3,7 +3,7 @@
 
 Vectors cross in binary, in pgvector's wire format: int16 dims, int16 unused, then big-endian float32 (halfvec: half)
 elements; sparsevec: int32 dim, nnz, unused, nnz indices from 0, nnz float32. A type is found by name in the schema it
-is in, whichever extension it belongs to. Infinite dates stay text.
+is in, whichever extension it belongs to.
 """
 
 from __future__ import annotations
@@ -16,8 +16,15 @@ import psycopg
 from psycopg.adapt import Buffer, Loader
 from psycopg.pq import Format
 from psycopg.rows import TupleRow
-from psycopg.types.datetime import DateBinaryLoader, TimestampBinaryLoader, TimestamptzBinaryLoader
+from psycopg.types.datetime import (
+    DateBinaryLoader,
+    TimeBinaryLoader,
+    TimestampBinaryLoader,
+    TimestamptzBinaryLoader,
+)
+from psycopg.types.json import set_json_loads
 
+from ruvector_fdw import jsontext
 from ruvector_fdw.request import SparseVector
 
 VECTOR_TYPES = ("vector", "ruvector", "halfvec", "sparsevec")
@@ -56,29 +63,70 @@ _LOADERS: dict[str, type[Loader]] = {
 }
 
 
-def _infinite(load: Callable[[Any, Buffer], Any], lowest: bytes, highest: bytes) -> Callable[[Any, Buffer], Any]:
+# ---- dates that Python's datetime does not have: infinite ones, and years before 1 or after 9999 ---------------------
+
+
+def _year_text(days: int) -> tuple[str, str]:
+    """A day, counted from 2000-01-01, as year-month-day, and the suffix its year needs. Civil from days, in eras of 400
+    years that begin on 1 March (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms")."""
+    shifted = days + 730425  # from 0000-03-01
+    era, day_of_era = divmod(shifted, 146097)
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    month_from_march = (5 * day_of_year + 2) // 153
+    day = day_of_year - (153 * month_from_march + 2) // 5 + 1
+    month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9
+    year = year_of_era + era * 400 + (month <= 2)
+    shown, suffix = (year, "") if year > 0 else (1 - year, " BC")
+    return f"{shown:04}-{month:02}-{day:02}", suffix
+
+
+def _date_text(days: int, zone: str) -> str:
+    text, suffix = _year_text(days)
+    return text + suffix
+
+
+def _timestamp_text(microseconds: int, zone: str) -> str:
+    days, rest = divmod(microseconds, 86_400_000_000)
+    seconds, fraction = divmod(rest, 1_000_000)
+    text, suffix = _year_text(days)
+    hours, minutes = divmod(seconds // 60, 60)
+    return f"{text} {hours:02}:{minutes:02}:{seconds % 60:02}.{fraction:06}{zone}{suffix}"
+
+
+def _whole(
+    load: Callable[[Any, Buffer], Any], as_text: Callable[[int, str], str], size: int, zone: str = ""
+) -> Callable[[Any, Buffer], Any]:
+    """A loader for every value of the type; those that are no `datetime` become text, as from our own host."""
+    highest = (1 << (8 * size - 1)) - 1
+
     def wrapped(self: Any, data: Buffer) -> Any:
-        raw = bytes(data)
-        return "-infinity" if raw == lowest else "infinity" if raw == highest else load(self, data)
+        try:
+            return load(self, data)
+        except psycopg.DataError:
+            number = int.from_bytes(bytes(data), "big", signed=True)
+            if number in (highest, -highest - 1):
+                return "infinity" if number > 0 else "-infinity"
+            return as_text(number, zone)
 
     return wrapped
 
 
-def _bounds(size: int) -> tuple[bytes, bytes]:
-    """PostgreSQL's binary infinities: the lowest and the highest integer of that many bytes."""
-    return b"\x80" + bytes(size - 1), b"\x7f" + b"\xff" * (size - 1)
-
-
 class _DateLoader(DateBinaryLoader):
-    load = _infinite(DateBinaryLoader.load, *_bounds(4))  # type: ignore[assignment]
+    load = _whole(DateBinaryLoader.load, _date_text, 4)  # type: ignore[assignment]
 
 
 class _TimestampLoader(TimestampBinaryLoader):
-    load = _infinite(TimestampBinaryLoader.load, *_bounds(8))  # type: ignore[assignment]
+    load = _whole(TimestampBinaryLoader.load, _timestamp_text, 8)  # type: ignore[assignment]
 
 
 class _TimestamptzLoader(TimestamptzBinaryLoader):
-    load = _infinite(TimestamptzBinaryLoader.load, *_bounds(8))  # type: ignore[assignment]
+    load = _whole(TimestamptzBinaryLoader.load, _timestamp_text, 8, "+00")  # type: ignore[assignment]
+
+
+class _TimeLoader(TimeBinaryLoader):
+    # the one time that datetime does not have
+    load = _whole(TimeBinaryLoader.load, lambda number, zone: "24:00:00", 8)  # type: ignore[assignment]
 
 
 def register(connection: psycopg.Connection[TupleRow]) -> None:
@@ -88,6 +136,8 @@ def register(connection: psycopg.Connection[TupleRow]) -> None:
     connection.adapters.register_loader("date", _DateLoader)
     connection.adapters.register_loader("timestamp", _TimestampLoader)
     connection.adapters.register_loader("timestamptz", _TimestamptzLoader)
+    connection.adapters.register_loader("time", _TimeLoader)
+    set_json_loads(jsontext.loads, connection)
 
 
 def vector_text(value: Any) -> str:

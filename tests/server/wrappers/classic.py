@@ -39,8 +39,10 @@ class Numbers(ForeignDataWrapper):
     def can_limit(self, limit, offset):
         return "limit" in self.options
 
-    def explain(self, quals, columns, sortkeys=None, verbose=False, limit=None, offset=None):
-        return [f"quals {quals}", f"verbose {verbose}"]
+    def explain(self, quals, columns, sortkeys=None, **more):
+        if "explain" in self.options:
+            return [str(dict(sorted(more.items())))]
+        return [f"quals {quals}", f"verbose {more['verbose']}"]
 
     def execute(self, quals, columns, sortkeys=None, **pushed):
         assert isinstance(columns, set)

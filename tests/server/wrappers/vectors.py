@@ -156,3 +156,41 @@ class Memory(VectorForeignDataWrapper):
             blank = np.zeros(int(self.options.get("dims", "4")), dtype=np.float32)
             columns["embedding"] = np.stack([blank if e is None else e for e in columns["embedding"]])
         return Batch(len(rows), columns, nulls)
+
+
+class Kept(VectorForeignDataWrapper):
+    """A writable table in the backend's memory: gives back the very objects that it was given."""
+
+    def __init__(self, fdw_options: Any, fdw_columns: Any) -> None:
+        super().__init__(fdw_options, fdw_columns)
+        self.names = list(fdw_columns)
+        self.rows: dict[int, dict[str, Any]] = {}
+        self.last = 0
+
+    def estimate(self, request: SearchRequest) -> Estimate:
+        return Estimate(max(1, len(self.rows)), 100, 10, 0.05)
+
+    def scan(self, request: SearchRequest) -> Any:
+        rows = sorted(self.rows.items())
+        if rows:
+            columns = {name: [row.get(name) for _, row in rows] for name in request.columns}
+            yield Batch(len(rows), columns, rowids=[rowid for rowid, _ in rows] if request.need_rowids else None)
+
+    def check_writable(self) -> None:
+        pass
+
+    def insert_batch(self, batch: Batch) -> None:
+        log_to_postgres(f"insert_batch {batch.count}")
+        for i in range(batch.count):
+            self.last += 1
+            self.rows[self.last] = {name: column[i] for name, column in batch.columns.items()}
+
+    def update_row(self, rowid: int, batch: Batch) -> None:
+        log_to_postgres(f"update_row {sorted(batch.columns)}")
+        self.rows[rowid].update({name: column[0] for name, column in batch.columns.items()})
+
+    def delete_row(self, rowid: int) -> None:
+        del self.rows[rowid]
+
+    def truncate(self) -> None:
+        self.rows.clear()
