@@ -111,7 +111,7 @@ class ColumnDefinition:
         typmod: int = 0,
         type_name: str = "",
         base_type_name: str = "",
-        options: Mapping[str, str] | None = None,
+        options: dict[str, str] | None = None,
         not_null: bool = False,
     ) -> None:
         self.column_name = column_name
@@ -119,7 +119,7 @@ class ColumnDefinition:
         self.typmod = typmod
         self.type_name = type_name
         self.base_type_name = base_type_name
-        self.options = dict(options or {})
+        self.options = options or {}
         self.not_null = not_null
 
     def __repr__(self) -> str:
@@ -140,12 +140,12 @@ class TableDefinition:
         self,
         table_name: str,
         schema: str | None = None,
-        columns: Sequence[ColumnDefinition] | None = None,
-        options: Mapping[str, str] | None = None,
+        columns: list[ColumnDefinition] | None = None,
+        options: dict[str, str] | None = None,
     ) -> None:
         self.table_name = table_name
-        self.columns = list(columns or [])
-        self.options = dict(options or {})
+        self.columns = columns or []
+        self.options = options or {}
 
     def to_statement(self, schema_name: str, server_name: str) -> str:
         columns = ",\n".join(column.to_statement() for column in self.columns)

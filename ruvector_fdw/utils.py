@@ -23,13 +23,17 @@ class MulticornException(Exception):
         self.detail = detail
 
 
-def log_to_postgres(message: str, level: int = INFO, hint: str | None = None, detail: str | None = None) -> None:
-    """:raise KeyError: `level` is none of logging's DEBUG, INFO, WARNING, ERROR, CRITICAL."""
+def log_to_postgres(message: object, level: int = INFO, hint: object = None, detail: object = None) -> None:
+    """Anything that is not a str is printed as one.
+
+    :raise KeyError: `level` is none of logging's DEBUG, INFO, WARNING, ERROR, CRITICAL."""
     if level not in REPORT_CODES:
         raise KeyError("Not a valid log level")
+    text = str(message)
+    more = [None if part is None else str(part) for part in (hint, detail)]
     if level >= ERROR:
-        raise MulticornException(message, REPORT_CODES[level], hint, detail)
-    host.log(message, level, hint, detail)
+        raise MulticornException(text, REPORT_CODES[level], *more)
+    host.log(text, level, *more)
 
 
 __all__ = ["CRITICAL", "DEBUG", "ERROR", "INFO", "WARNING", "MulticornException", "check_interrupts", "log_to_postgres"]

@@ -4,14 +4,16 @@ and our wrapper as an ordinary Multicorn wrapper."""
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ruvector_fdw import abc, host, utils
+from ruvector_fdw import abc, host, jsontext, utils
 from ruvector_fdw.abc import ColumnDefinition, Qual, SortKey, TableDefinition, TransactionAwareForeignDataWrapper
 from ruvector_fdw.errors import OptionError, RuvectorError
 from ruvector_fdw.multicorn_compat import get_class
@@ -60,6 +62,41 @@ def test_errors_of_log_to_postgres() -> None:
     assert (caught.value.message, caught.value.code, caught.value.hint, caught.value.detail) == ("text", 4, "h", "d")
     with pytest.raises(KeyError):
         utils.log_to_postgres("text", 99)
+
+
+def test_anything_can_be_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="ruvector_fdw"):
+        utils.log_to_postgres(SortKey("a", 1, False, False, None), hint=3)
+    assert caplog.messages == ["SortKey(attname='a', attnum=1, is_reversed=False, nulls_first=False, collate=None)"]
+    with pytest.raises(utils.MulticornException) as caught:
+        utils.log_to_postgres(ValueError("odd"), utils.ERROR, detail=1.5)
+    assert (caught.value.message, caught.value.detail) == ("odd", "1.5")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1.5", 1.5),
+        ("1.50", Decimal("1.50")),
+        ("12345678901234567890.5", Decimal("12345678901234567890.5")),
+        ("1E+400", Decimal("1E+400")),
+        ("123456789012345678901", 123456789012345678901),
+        ('{"a":[1,null,true],"\u00e9":{"b":0.10}}', {"a": [1, None, True], "\u00e9": {"b": Decimal("0.10")}}),
+        ("null", jsontext.NULL_DOCUMENT),
+        ('"null"', "null"),
+    ],
+)
+def test_documents_keep_their_digits(text: str, value: object) -> None:
+    assert jsontext.loads(text) == value
+    assert type(jsontext.loads(text)) is type(value)
+    assert jsontext.dumps(jsontext.loads(text)) == text
+
+
+def test_what_is_no_document() -> None:
+    for wrong in ({1, 2}, {"a": object()}, {1: Decimal("0.10")}):
+        with pytest.raises(TypeError):
+            jsontext.dumps(wrong)
+    assert pickle.loads(pickle.dumps(jsontext.NULL_DOCUMENT)) is jsontext.NULL_DOCUMENT
 
 
 def test_classes_by_path() -> None:
