@@ -41,6 +41,31 @@ class Info(TypedDict):
     bytes_keys: int
 
 def simd_level() -> str: ...
+def distances(metric: Metric, query: NDArray[np.float32], block: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Exact distances (n,) from a query (dims,) to a block (n, dims); NaN to a zero vector under cosine.
+
+    :raise ValueError: the lengths differ, or the metric is one of bits.
+    """
+
+def candidates(
+    parts: list[tuple[Segment, NDArray[np.uint64] | None]],
+    query: NDArray[np.float32],
+    ef: int,
+    probes: int,
+    wanted: int,
+    given: NDArray[np.int64],
+    given_lower: NDArray[np.float64],
+    given_upper: NDArray[np.float64],
+    interrupt: int,
+) -> tuple[list[int], float]:
+    """From the first batch of every segment (with its tombstones) and from `given` keys with bounds: the keys that may be
+    among the `wanted` nearest, and what every other key is at least away as far as is known."""
+
+def ranked(
+    metric: Metric, query: NDArray[np.float32], rows: list[tuple[Any, ...]], wanted: int
+) -> tuple[list[int], NDArray[np.float64]] | None:
+    """Places of the `wanted` nearest rows, `(key, float32 vector as bytes, ...)`, and their distances; equal ones by key.
+    None when a row has no distance."""
 
 class Hits:
     """Columns of what a search found; the true distance lies in [lower, upper]."""

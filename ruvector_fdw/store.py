@@ -35,7 +35,7 @@ from ruvector_fdw.request import (
     VectorSortKey,
 )
 from ruvector_fdw.stores.progress import shown
-from ruvector_fdw.stores.store import maintenance, transaction, writer
+from ruvector_fdw.stores.store import maintenance, quick, transaction, writer
 from ruvector_fdw.stores.store.filters import level
 from ruvector_fdw.stores.store.opened import OpenStore
 from ruvector_fdw.stores.store.scan import Effort, Scan
@@ -215,6 +215,7 @@ class Store:
             quals=tuple(self._conditions(where)),
             order=(self._order(query, metric),),
             limit=k,
+            need_rowids=True,
             need_distances=True,
         )
         return self._collect(request, Effort(ef_search, probes))
@@ -236,6 +237,7 @@ class Store:
             quals=(within, *self._conditions(where)),
             order=(self._order(query, None),),
             limit=limit,
+            need_rowids=True,
             need_distances=True,
         )
         return self._collect(request, Effort())
@@ -278,8 +280,12 @@ class Store:
             yield qual
 
     def _collect(self, request: SearchRequest, effort: Effort) -> Found:
-        with self._open.snapshot() as snapshot:
-            batches = list(Scan(snapshot, request, effort).batches())
+        few = quick.nearest(self._open, request, effort)
+        if few is not None:
+            batches = [few]
+        else:
+            with self._open.snapshot() as snapshot:
+                batches = list(Scan(snapshot, request, effort).batches())
         ids = [np.asarray(batch.rowids, dtype=np.int64) for batch in batches]
         distances = [batch.distances for batch in batches if batch.distances is not None]
         columns = {name: _joined([batch.columns[name] for batch in batches]) for name in request.columns}

@@ -80,6 +80,39 @@ to_numpy(std::vector<T> &&values, std::initializer_list<size_t> shape)
 }
 
 void		bind_builder(nb::module_ &module);
+void		bind_distance(nb::module_ &module);
+void		bind_nearest(nb::module_ &module);
+
+/* Exact distance of two vectors, in the unit of the SQL operator; q_norm: squared_norm(q), for cosine. */
+double		exact_distance(rv_metric metric, const float *q, const float *x, size_t dims, double q_norm);
+double		squared_norm(const float *q, size_t dims);
+
+/* Scratch memory of searches that are over, for the next ones. Touched with the GIL held only. */
+class ScratchPool
+{
+public:
+	static rv_scratch *
+	take()
+	{
+		if (count_ > 0)
+			return free_[--count_];
+		return rv_scratch_new();
+	}
+
+	static void
+	give(rv_scratch *scratch)
+	{
+		if (scratch != nullptr && count_ < KEPT)
+			free_[count_++] = scratch;
+		else
+			rv_scratch_free(scratch);
+	}
+
+private:
+	static constexpr int KEPT = 8;
+	static inline rv_scratch *free_[KEPT];
+	static inline int count_ = 0;
+};
 void		bind_segment(nb::module_ &module);
 
 /* An opened segment and the buffer that it reads. */

@@ -156,4 +156,6 @@ NB_MODULE(_engine, module)
 	module.def("simd_level", [] { return rv_simd_level_name(rv_kernels()->level); }, "The level of the distance kernels in use.");
 	rvpy::bind_segment(module);
 	rvpy::bind_builder(module);
+	rvpy::bind_distance(module);
+	rvpy::bind_nearest(module);
 }

@@ -74,33 +74,6 @@ struct Hits
 
 using Indices = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-/* Scratch memory of searches that are over, for the next ones. Touched with the GIL held only. */
-class ScratchPool
-{
-public:
-	static rv_scratch *
-	take()
-	{
-		if (count_ > 0)
-			return free_[--count_];
-		return rv_scratch_new();
-	}
-
-	static void
-	give(rv_scratch *scratch)
-	{
-		if (scratch != nullptr && count_ < KEPT)
-			free_[count_++] = scratch;
-		else
-			rv_scratch_free(scratch);
-	}
-
-private:
-	static constexpr int KEPT = 8;
-	static inline rv_scratch *free_[KEPT];
-	static inline int count_ = 0;
-};
-
 /* A search that is asked for more and more; holds what it reads. */
 class Scan
 {

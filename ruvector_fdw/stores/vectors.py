@@ -2,8 +2,8 @@
 """Vectors as bytes, and the exact distances between them.
 
 Distances have the unit of the SQL operator: L2 is the root, inner product negative, cosine 1 - similarity (NaN for a
-zero vector), Hamming counts bits, Jaccard 1 - |both| / |either|. They are summed in float64 from float32 differences,
-so they agree with the SQL functions to 1e-6 relative.
+zero vector), Hamming counts bits, Jaccard 1 - |both| / |either|. They are computed in float64, so they agree with the
+SQL functions to 1e-6 relative.
 
 A block is what a run of stored vectors decodes to: float32 or float16 (n, dims), uint8 (n, bytes) for bits, and a
 list of SparseVector.
@@ -12,11 +12,12 @@ list of SparseVector.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from ruvector_fdw import _engine
 from ruvector_fdw.errors import InvalidValueError, UnsupportedError
 from ruvector_fdw.request import SparseVector
 
@@ -180,21 +181,11 @@ def distances(metric: str, query: Any, block: Block) -> Float64s:
         return np.array([_sparse_distance(metric, query, vector) for vector in block], dtype=np.float64)
     if metric in ("hamming", "jaccard"):
         return _bit_distances(metric, query, block)
-    q = query.astype(np.float32)
+    if metric not in DENSE_METRICS:
+        raise UnsupportedError(f'distance "{metric}" does not apply to these vectors')
+    q = query if query.dtype == np.float32 else query.astype(np.float32)
     x = block if block.dtype == np.float32 else block.astype(np.float32)
-    if metric == "l2":
-        diff = x - q
-        return np.asarray(np.sqrt(np.einsum("ij,ij->i", diff, diff, dtype=np.float64)))
-    if metric == "l1":
-        return np.asarray(np.abs(x - q).sum(axis=1, dtype=np.float64))
-    dot = np.einsum("ij,j->i", x, q, dtype=np.float64)
-    if metric == "ip":
-        return np.asarray(-dot)
-    if metric == "cosine":
-        norms = np.einsum("ij,ij->i", x, x, dtype=np.float64) * float(np.dot(q.astype(np.float64), q))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(1.0 - np.clip(dot / np.sqrt(norms), -1.0, 1.0))
-    raise UnsupportedError(f'distance "{metric}" does not apply to these vectors')
+    return _engine.distances(cast("_engine.Metric", metric), q, np.ascontiguousarray(x))
 
 
 def _bit_distances(metric: str, query: Any, block: Block) -> Float64s:

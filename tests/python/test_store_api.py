@@ -19,6 +19,7 @@ import pytest
 from ruvector_fdw.errors import InvalidValueError, OptionError, SerializationError, StoreExistsError, StoreNotFoundError
 from ruvector_fdw.request import SparseVector
 from ruvector_fdw.store import Store
+from ruvector_fdw.stores.store import quick
 
 SEED = 20240607
 DIMS = 24
@@ -155,6 +156,61 @@ def test_updates_and_deletes_take_effect_in_segments_and_delta(tmp_path: Path) -
     store.compact()
     assert len(store) == 0 and store.stats()["segments"] == 0 and store.stats()["database_bytes"] < before / 2
     assert len(store.search(data[0], 5)) == 0 and store.check() == []
+
+
+@pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
+def test_a_repeated_search_sees_what_others_have_changed(
+    tmp_path: Path, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a process remembers of a store is good for as long as the store is in the same state, and no longer."""
+    data = vectors(900)
+    data[:40] = data[0] + vectors(40, seed=SEED + 5) / 50
+    other = filled(tmp_path / "s", data, metric=metric)
+    answered: list[bool] = []
+    nearest = quick.nearest
+
+    def counted(*arguments: Any) -> Any:
+        found = nearest(*arguments)
+        answered.append(found is not None)
+        return found
+
+    monkeypatch.setattr(quick, "nearest", counted)
+    store = Store(tmp_path / "s")
+    alive = {i: data[i] for i in range(900)}
+
+    def expected(count: int) -> list[int]:
+        ids = np.array(sorted(alive))
+        return [int(i) for i in ids[np.argsort(exact(metric, data[0], np.stack([alive[i] for i in ids])))[:count]]]
+
+    def search(quickly: bool, count: int = 10) -> None:
+        assert store.search(data[0], count, ef_search=300).columns["id"].tolist() == expected(count)
+        assert answered.pop() == quickly
+
+    rows = {int(i): int(r) for b in other.rows(columns=["id"]) for i, r in zip(b.columns["id"], b.rowids, strict=True)}
+    search(quickly=False)
+    for _ in range(2):
+        search(quickly=True)
+    search(quickly=True, count=25)
+    gone = expected(3)
+    other.delete([rows[i] for i in gone])
+    for i in gone:
+        del alive[i]
+    search(quickly=False)
+    search(quickly=True)
+    moved = expected(1)[0]
+    alive[moved] = -data[0]
+    other.update([rows[moved]], embedding=[alive[moved]])
+    alive[5000] = data[0] * np.float32(1.001)
+    other.add([alive[5000]], id=[5000])
+    search(quickly=False)
+    search(quickly=True)
+    other.compact()
+    search(quickly=False)
+    search(quickly=True)
+    with pytest.raises(InvalidValueError, match="dimensions"):
+        store.search(np.ones(DIMS + 1), 3)
+    with pytest.raises(InvalidValueError, match="infinite|NaN|finite"):
+        store.search(np.full(DIMS, np.nan), 3)
 
 
 def test_payload_of_every_type_comes_back(tmp_path: Path) -> None:

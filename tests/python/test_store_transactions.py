@@ -16,7 +16,7 @@ import pytest
 from ruvector_fdw.errors import SerializationError, StoreBusyError
 from ruvector_fdw.request import SearchRequest
 from ruvector_fdw.store import Store
-from ruvector_fdw.stores.store import maintenance, transaction, writer
+from ruvector_fdw.stores.store import maintenance, quick, transaction, writer
 from ruvector_fdw.stores.store.opened import OpenStore
 from ruvector_fdw.stores.store.scan import Effort, Scan
 from ruvector_fdw.stores.store.transaction import Transaction
@@ -135,6 +135,24 @@ def test_changes_are_seen_by_others_when_postgresql_has_committed(two: tuple[Ses
     assert (mine.ids(), mine.searched()) == ([1, 3], [1, 3])
 
 
+def test_what_a_process_remembers_is_no_answer_while_a_change_is_pending(two: tuple[Session, Session]) -> None:
+    mine, other = two
+    mine.insert(*range(10, 40))
+    mine.commit()
+    request = SearchRequest(("id",), order=(_key(),), limit=3)
+    assert other.searched()[:3] == [10, 11, 12]
+    assert (found := quick.nearest(other.store, request, Effort())) is not None
+    assert list(found.columns["id"]) == [10, 11, 12]
+    mine.insert(1)
+    mine.transaction.prepare()
+    assert quick.nearest(other.store, request, Effort()) is None
+    mine.cluster.ended[mine.xid] = "committed"
+    assert quick.nearest(other.store, request, Effort()) is None and other.searched()[0] == 1
+    mine.transaction.commit()
+    assert (found := quick.nearest(other.store, request, Effort())) is not None
+    assert list(found.columns["id"]) == [1, 10, 11]
+
+
 def test_aborted_changes_are_never_seen(two: tuple[Session, Session]) -> None:
     mine, other = two
     mine.insert(1, 2)
@@ -178,6 +196,16 @@ def test_a_number_given_out_again_after_a_crash_commits_nothing(two: tuple[Sessi
     other.insert(2)
     other.commit()
     assert mine.ids() == [2] and transaction.settle(other.store) == 0
+
+
+def test_a_number_given_out_again_is_settled_by_who_has_it_now(two: tuple[Session, Session]) -> None:
+    mine, other = two
+    mine.insert(1)
+    mine.transaction = Transaction(mine.store, "c", mine.xid)  # after a crash: in progress, but not that one
+    mine.insert(2)
+    assert mine.ids() == [2]
+    mine.commit()
+    assert (mine.ids(), other.ids()) == ([2], [2]) and transaction.settle(other.store) == 0
 
 
 def test_outside_the_cluster_a_pending_change_stays_hidden(two: tuple[Session, Session], path: Path) -> None:

@@ -142,6 +142,14 @@ class Database:
             connection.set_progress_handler(self._progress, _PROGRESS_STEPS)
         return connection
 
+    def is_at(self, path: str) -> bool:
+        """Whether this is the store that a path names now."""
+        try:
+            status = os.stat(f"{path}/{schema.DATABASE_FILE}")
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
+
     def check_alive(self) -> None:
         """:raise StoreNotFoundError: the directory was removed or replaced since it was opened."""
         if self._pid != os.getpid():
@@ -211,17 +219,17 @@ class Database:
         try:
             yield
         except sqlite3.Error as ex:
-            self._raise(ex)
+            self.raise_translated(ex)
 
     def _progress(self) -> int:
         try:
             host.check_interrupts()
-        except BaseException as ex:  # raised again by _raise, once SQLite has unwound
+        except BaseException as ex:  # raised again by raise_translated, once SQLite has unwound
             self._interruption = ex
             return 1
         return 0
 
-    def _raise(self, ex: sqlite3.Error) -> NoReturn:
+    def raise_translated(self, ex: sqlite3.Error) -> NoReturn:
         text = str(ex)
         name = f'store "{self.directory}"'
         if "interrupted" in text and self._interruption is not None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ruvector_fdw.request import AnySortKey, Batch, ColumnData, SortKey
 from ruvector_fdw.stores.store.filters import Condition, conjunction
@@ -21,10 +20,13 @@ from ruvector_fdw.stores.store.snapshot import Snapshot
 from ruvector_fdw.stores.values import decode_all
 from ruvector_fdw.stores.vectors import Float64s
 
+if TYPE_CHECKING:
+    from ruvector_fdw.stores.store.opened import OpenStore
+
 RawRow = tuple[Any, ...]
 # Lists of ids are padded to these lengths, so that few statements are prepared.
-_LENGTHS = (1, 8, 16, 32, 64, 128, 256, 512)
-CHUNK = _LENGTHS[-1]
+LENGTHS = (1, 8, 16, 32, 64, 128, 256, 512)
+CHUNK = LENGTHS[-1]
 _PAYLOAD_AT = 2
 _FIRST_STREAMED, _MOST_STREAMED = 64, 512
 
@@ -55,7 +57,7 @@ class RowReader:
 
     def by_ids(self, row_ids: Sequence[int]) -> list[RawRow]:
         """Those of at most CHUNK rows that are visible and pass, with their vectors, in no order."""
-        length = _LENGTHS[bisect_left(_LENGTHS, len(row_ids))]
+        length = LENGTHS[bisect_left(LENGTHS, len(row_ids))]
         sql = self._by_ids.get(length)
         if sql is None:
             marks = ", ".join("?" * length)
@@ -102,18 +104,30 @@ class RowReader:
 
     def batch(self, rows: Sequence[RawRow], distances: Float64s | None = None) -> Batch:
         """Raw rows as the columns of `ruvector_fdw.request`."""
-        columns: dict[str, ColumnData] = {}
-        nulls: dict[str, npt.NDArray[np.bool_]] = {}
-        turned = list(zip(*rows, strict=True)) if rows else [()] * (_PAYLOAD_AT + len(self.wanted))
-        for column, values in zip(self.wanted, turned[_PAYLOAD_AT:], strict=True):
-            columns[column.name] = decode_all(column.codec, values)
-        if self.wants_vector:
-            codec = self.snapshot.store.codec
-            name = self.snapshot.store.spec.vector_column.name
-            blobs = turned[1]
-            if None not in blobs:
-                columns[name] = codec.values(codec.from_blobs(blobs))
-            else:
-                known = iter(codec.values(codec.from_blobs([blob for blob in blobs if blob is not None])))
-                columns[name] = [None if blob is None else next(known) for blob in blobs]
-        return Batch(len(rows), columns, nulls, np.array(turned[0], dtype=np.int64), distances)
+        return as_batch(self.snapshot.store, self.wanted, self.wants_vector, rows, distances)
+
+
+def as_batch(
+    store: OpenStore,
+    wanted: Sequence[Column],
+    wants_vector: bool,
+    rows: Sequence[RawRow],
+    distances: Float64s | None,
+    name_rows: bool = True,
+) -> Batch:
+    """Raw rows with these payload columns as the columns of `ruvector_fdw.request`."""
+    columns: dict[str, ColumnData] = {}
+    turned = list(zip(*rows, strict=True)) if rows else [()] * (_PAYLOAD_AT + len(wanted))
+    for column, values in zip(wanted, turned[_PAYLOAD_AT:], strict=True):
+        columns[column.name] = decode_all(column.codec, values)
+    if wants_vector:
+        codec = store.codec
+        name = store.spec.vector_column.name
+        blobs = turned[1]
+        if None not in blobs:
+            columns[name] = codec.values(codec.from_blobs(blobs))
+        else:
+            known = iter(codec.values(codec.from_blobs([blob for blob in blobs if blob is not None])))
+            columns[name] = [None if blob is None else next(known) for blob in blobs]
+    rowids = np.array(turned[0], dtype=np.int64) if name_rows else None
+    return Batch(len(rows), columns, rowids=rowids, distances=distances)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ruvector_fdw.stores.store import schema
 from ruvector_fdw.stores.store.database import Database
+from ruvector_fdw.stores.store.quick import KeptRows
 from ruvector_fdw.stores.store.segment import check_supported
 from ruvector_fdw.stores.store.snapshot import Outcomes, Snapshot, SnapshotCache
 from ruvector_fdw.stores.vectors import VectorCodec
@@ -22,6 +23,7 @@ class OpenStore:
         self.codec = VectorCodec(self.spec.element, self.spec.dims)
         self.outcome = Outcomes()
         self.cache = SnapshotCache(self)
+        self.kept: dict[tuple[str, ...], KeptRows] = {}
 
     @classmethod
     def create(cls, directory: Path, spec: schema.Spec) -> OpenStore:

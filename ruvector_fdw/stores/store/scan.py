@@ -38,7 +38,7 @@ LISTED_AT_MOST = 4096
 _RESUME_FACTOR = 8
 _RANK_ALL_AFTER = 8192
 _FIRST_TAKEN, _MOST_TAKEN = 32, 1024
-_AT_ONCE = 100
+AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,7 @@ class Scan:
         """The usual question, a few nearest rows, without the machinery of `ExactOrder`: one batch of candidates, one
         statement. None when that did not prove to be enough, or when it is not that question."""
         wanted = (self.request.limit or 0) + self.request.offset
-        if (
-            not 0 < wanted <= _AT_ONCE
-            or self.thresholds
-            or self.indexed_filter
-            or self.metric != self.store.spec.metric
-        ):
+        if not 0 < wanted <= AT_ONCE or self.thresholds or self.indexed_filter or self.metric != self.store.spec.metric:
             return None
         hits = Hits.join([source.next_batch() for source in self._searches(wanted)])
         if self.store.spec.index == "flat" and hits.row_ids.size >= wanted:

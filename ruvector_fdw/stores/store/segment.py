@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Segment files: how one is written, mapped and searched. The only file of the store that knows the engine.
+"""Segment files: how one is written, mapped and searched. The only file of the store that knows the engine's segments.
 
 A file is written beside its name, synced, and renamed: it is whole or not there. It is never changed. Opening checks
 its size against the manifest and every section's CRC32C. A mapped file that is unlinked stays readable.
@@ -136,6 +136,10 @@ class Segment:
         )
         return SegmentSearch(scan)
 
+    @property
+    def engine(self) -> _engine.Segment:
+        return self._segment
+
     def within(self, query: Any, radius: float, tombstones: Tombstones | None) -> RangeSearch:
         """Everything whose distance may be at most `radius`, none missing."""
         values, indices = _query(query)
@@ -178,6 +182,15 @@ class RangeSearch:
         search, self._search = self._search, None
         with _interruptible():
             return _hits(search())
+
+
+def candidates(
+    parts: list[tuple[_engine.Segment, Tombstones | None]], query: Any, ef: int, probes: int, wanted: int, given: Hits
+) -> tuple[list[int], float]:
+    """The row ids that may be among the `wanted` nearest of these segments and the given ones, and what every other is
+    at least away as far as is known. query: float32."""
+    with _interruptible():
+        return _engine.candidates(parts, query, ef, probes, wanted, given.row_ids, given.lower, given.upper, _INTERRUPT)
 
 
 def _query(query: Any) -> tuple[Any, Any]:

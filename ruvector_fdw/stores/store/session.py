@@ -46,6 +46,8 @@ class Session:
     """One process, one store directory."""
 
     _known: dict[Path, Session] = {}  # noqa: RUF012
+    _named: dict[str, Session] = {}  # noqa: RUF012
+    """The same by the path as options give it: to resolve it takes as long as a search."""
 
     def __init__(self, directory: Path) -> None:
         self.store = OpenStore.open(directory)
@@ -59,8 +61,13 @@ class Session:
     @classmethod
     def of(cls, path: str) -> Session:
         """The session for a directory, opened when it is first asked for, and again when it was replaced."""
+        named = cls._named.get(path)
+        if named is not None and named.store.database.is_at(path):
+            return named
         directory = Path(path).resolve()
-        known = cls._known.get(directory)
+        # One of two sessions with one store would take the other's changes for those of a dead transaction.
+        known = next((one for one in cls._known.values() if one.store.database.is_at(str(directory))), None)
+        known = known or cls._known.get(directory)
         if known is not None:
             try:
                 known.store.database.check_alive()
@@ -69,14 +76,22 @@ class Session:
                 known = None
         if known is None:
             known = cls._known[directory] = cls(directory)
+        cls._named[path] = known
         return known
 
     def forget(self) -> None:
         """Close everything; whoever asks next opens anew."""
         Session._known.pop(self.store.directory, None)
+        for path in [path for path, session in Session._named.items() if session is self]:
+            del Session._named[path]
         self._drop_kept()
         self._transaction = None
         self.store.close()
+
+    @property
+    def plain(self) -> bool:
+        """Whether a scan may take whatever is committed now: nothing of our own to see, no snapshot to keep to."""
+        return self._transaction is None and self._kept is None and not self._repeatable
 
     # ---- reading ----------------------------------------------------------------------------------------------
 

@@ -214,6 +214,10 @@ class SnapshotCache:
         assert self._delta is not None
         return self._live, self._delta
 
+    def unhidden(self) -> tuple[State, list[LiveSegment], Delta] | None:
+        """What was last derived, and from which state, when that hid no rows; None when nothing was."""
+        return None if self._delta is None or self._hidden else (self._at, self._live, self._delta)
+
     def _open_segments(self, snapshot: Snapshot) -> None:
         listed = snapshot.execute("SELECT segment_id, file, size_bytes FROM segments ORDER BY segment_id").fetchall()
         opened = {}

@@ -32,7 +32,7 @@ from ruvector_fdw.request import (
     VectorSortKey,
 )
 from ruvector_fdw.stores import planned_limit
-from ruvector_fdw.stores.store import filters, schema, writer
+from ruvector_fdw.stores.store import filters, quick, schema, writer
 from ruvector_fdw.stores.store.fetch import sortable
 from ruvector_fdw.stores.store.opened import OpenStore
 from ruvector_fdw.stores.store.scan import Effort, Scan
@@ -179,16 +179,22 @@ class StoreTable(TableStore):
     # ---- reading and writing ----------------------------------------------------------------------------------
 
     def scan(self, request: SearchRequest) -> Iterator[Batch]:
-        session = self._open()
+        session = self._session  # `begin` has looked where the path leads
+        asked = self._renamed(request)
+        if session.plain and not request.need_rowids and (few := quick.nearest(session.store, asked, self.effort)):
+            yield self._named_here(few)
+            return
         shared = session.snapshot(request.need_rowids)
         try:
-            for batch in Scan(shared.snapshot, self._renamed(request), self.effort).batches():
-                if self._locals:
-                    named = {self._locals.get(name, name): values for name, values in batch.columns.items()}
-                    batch = replace(batch, columns=named)
-                yield batch
+            for batch in Scan(shared.snapshot, asked, self.effort).batches():
+                yield self._named_here(batch)
         finally:
             shared.release()
+
+    def _named_here(self, batch: Batch) -> Batch:
+        if not self._locals:
+            return batch
+        return replace(batch, columns={self._locals.get(name, name): data for name, data in batch.columns.items()})
 
     def end_scan(self) -> None:
         self._session.end_scan()
@@ -218,7 +224,9 @@ class StoreTable(TableStore):
     def delete(self, rowids: Sequence[int]) -> int:
         session = self._open()
         ids = [int(row_id) for row_id in rowids]
-        return len(session.write(lambda connection, tx, level: writer.delete(session.store, connection, ids, tx, level)))
+        return len(
+            session.write(lambda connection, tx, level: writer.delete(session.store, connection, ids, tx, level))
+        )
 
     def truncate(self) -> None:
         session = self._open()

@@ -48,6 +48,7 @@ class Transaction:
         with self._store.database.writing(durable=False) as connection:
             tx = self.tx
             if tx is None:
+                self._undo_namesake(connection)
                 settle_ended(self._store, connection)
                 began = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
                 tx = connection.execute(
@@ -58,6 +59,14 @@ class Transaction:
             result = action(connection, tx, self.level)
         self.tx = tx
         return result
+
+    def _undo_namesake(self, connection: sqlite3.Connection) -> None:
+        """Undo what bears our number already: left by one that a crash ended, whose number was given out again, to us.
+        PostgreSQL would call it in progress."""
+        listed = connection.execute("SELECT tx FROM transactions WHERE origin = ? AND xid = ?", (self._origin, self._xid))
+        for (tx,) in listed.fetchall():
+            _undo(connection, tx, 0)
+            _forget(connection, tx)
 
     def release(self, level: int) -> None:
         """What `level` and above did now belongs to level - 1."""
