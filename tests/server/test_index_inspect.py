@@ -51,6 +51,83 @@ def test_recall_agrees_with_a_comparison_by_hand(db: Database) -> None:
             db.execute(f"SELECT ruvector_recall('items_idx', {wrong})")
 
 
+@pytest.mark.core
+def test_who_may_maintain(db: Database) -> None:
+    """Whoever may VACUUM the table: its owner, the database's, and from 17 on who has MAINTAIN."""
+    make_table(db, 100)
+    make_index(db)
+    db.execute("DROP ROLE IF EXISTS ruvector_helper; CREATE ROLE ruvector_helper")
+    call = "SELECT ruvector_index_maintenance('items_idx')"
+    if db.server.major >= 17:
+        db.execute("GRANT MAINTAIN ON items TO ruvector_helper; SET ROLE ruvector_helper")
+        db.execute(call)
+        db.execute("RESET ROLE; REVOKE MAINTAIN ON items FROM ruvector_helper; GRANT pg_maintain TO ruvector_helper")
+        db.execute(f"SET ROLE ruvector_helper; {call}; RESET ROLE; REVOKE pg_maintain FROM ruvector_helper")
+    db.execute("SET ROLE ruvector_helper")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="^must be owner of index items_idx"):
+        db.execute(call)
+    db.execute(f"RESET ROLE; ALTER DATABASE {db.name} OWNER TO ruvector_helper; SET ROLE ruvector_helper; {call}; RESET ROLE")
+    db.execute(f"ALTER DATABASE {db.name} OWNER TO CURRENT_USER; DROP OWNED BY ruvector_helper; DROP ROLE ruvector_helper")
+
+
+@pytest.mark.core
+def test_functions_of_an_index_run_as_its_owner(db: Database) -> None:
+    """A superuser who looks at an index must not run its owner's expression with a superuser's rights."""
+    db.execute("DROP ROLE IF EXISTS ruvector_owner; CREATE ROLE ruvector_owner; GRANT CREATE ON SCHEMA public TO ruvector_owner")
+    db.execute(
+        "SET ROLE ruvector_owner; CREATE TABLE items (id serial, embedding ruvector(3)); "
+        "CREATE FUNCTION seen(v ruvector) RETURNS ruvector LANGUAGE plpgsql IMMUTABLE AS "
+        "$$ BEGIN RAISE NOTICE 'as %', current_user; RETURN v; END $$; "
+        "INSERT INTO items (embedding) SELECT ARRAY[i, 1, 2]::ruvector FROM generate_series(1, 20) i; "
+        "CREATE INDEX items_idx ON items USING ruhnsw ((seen(embedding)::ruvector(3)) ruvector_l2_ops); RESET ROLE"
+    )
+    notices: list[str] = []
+    db.conn.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
+    for call in ("index_stats", "index_check", "recall", "prewarm", "index_maintenance"):
+        db.execute(f"SELECT ruvector_{call}('items_idx')")
+        assert db.value("SELECT current_user") != "ruvector_owner"
+    assert notices.count("as ruvector_owner") > 20
+    assert [one for one in notices if one.startswith("as ")].count("as ruvector_owner") == sum(n.startswith("as ") for n in notices)
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        db.execute("SELECT ruvector_recall('items_idx', 0)")
+    db.execute("DROP OWNED BY ruvector_owner; DROP ROLE ruvector_owner")
+
+
+@pytest.mark.core
+def test_what_is_no_index_of_ours(db: Database) -> None:
+    make_table(db, 10)
+    db.execute("CREATE TABLE parts (id int, embedding ruvector(3)) PARTITION BY LIST (id)")
+    db.execute("CREATE INDEX parts_idx ON parts USING ruhnsw (embedding ruvector_l2_ops); CREATE SEQUENCE numbers")
+    for name, error, message in (
+        ("items", psycopg.errors.WrongObjectType, '"items" is not an index'),
+        ("numbers", psycopg.errors.WrongObjectType, '"numbers" is not an index'),
+        ("items_pkey", psycopg.errors.WrongObjectType, '"items_pkey" is not a ruhnsw or ruivfflat index'),
+        ("parts_idx", psycopg.errors.WrongObjectType, '"parts_idx" is a partitioned index'),
+        ("12345678", psycopg.errors.UndefinedTable, "relation with OID 12345678 does not exist"),
+    ):
+        for call in ("index_stats", "index_check", "recall", "prewarm", "index_maintenance"):
+            with pytest.raises(error, match="^" + message):
+                db.execute(f"SELECT ruvector_{call}('{name}')")
+
+
+@pytest.mark.core
+def test_memory_statistics_follow_the_session(db: Database) -> None:
+    make_table(db, 1000)
+    make_index(db)
+    db.reconnect()
+    assert db.rows("SELECT mapped_images, mapped_bytes FROM ruvector_memory_stats()") == [(0, 0)]
+    db.value("SELECT ruvector_prewarm('items_idx')")
+    assert db.value("SELECT mapped_images FROM ruvector_memory_stats()") == 1
+    before = db.value("SELECT cache_bytes FROM ruvector_memory_stats()")
+    add_rows(db, 1001, 1500)
+    db.execute("SET enable_seqscan = off")
+    db.rows("SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE id = 1) LIMIT 1")
+    # 500 vectors of 32 floats, decoded
+    assert db.value("SELECT cache_bytes FROM ruvector_memory_stats()") >= before + 500 * 32 * 4
+    db.execute("DROP INDEX items_idx")
+    assert db.rows("SELECT mapped_images, mapped_bytes FROM ruvector_memory_stats()") == [(0, 0)]
+
+
 def test_privileges(db: Database) -> None:
     make_table(db, 100)
     make_index(db)
@@ -122,7 +199,23 @@ def test_what_a_scan_did(db: Database) -> None:
     # the bounds save most of the heap visits: 10 rows are returned, 50 are candidates
     assert 9 <= exact <= 30
     assert 50 <= visited <= 2000
-    if db.server.major >= 18:
-        for line in ("Segments: 1", "Delta Rows: 10", "Ef Search: 50", "Candidates: 50", f"Exact Distances: {exact}",
-                     f"Nodes Visited: {visited}"):  # fmt: skip
-            assert line in plan, plan
+    # from 18 on below the node, before that at the end
+    for line in ("Segments: 1", "Delta Rows: 10", "Ef Search: 50", "Candidates: 50", f"Exact Distances: {exact}",
+                 f"Nodes Visited: {visited}"):  # fmt: skip
+        assert line in plan, plan
+    short = db.plan(query, options="ANALYZE, COSTS OFF, TIMING OFF")
+    assert ("Segments: 1" in short) == (db.server.major >= 18)
+    assert "Nodes Visited" not in short
+    [found] = db.column(f"EXPLAIN (ANALYZE, VERBOSE, FORMAT json) {query}")
+    node = found[0]["Plan"]["Plans"][0] if db.server.major >= 18 else found[1]
+    assert (node["Segments"], node["Delta Rows"], node["Ef Search"], node["Candidates"]) == (1, 10, 50, 50)
+    if db.server.major < 18:
+        assert node["Index Search"] == "items_idx"
+    # a bound that is reached is told
+    db.execute("SET ruvector.max_scan_tuples = 100")
+    plan = db.plan(query.replace("ORDER", "WHERE id < category ORDER"), options="ANALYZE, VERBOSE")
+    assert "Scan Ended By: max_scan_tuples" in plan, plan
+    # within an error nothing is left behind
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        db.execute(f"EXPLAIN (ANALYZE, VERBOSE) SELECT id / 0 FROM items ORDER BY embedding <-> '{literal}' LIMIT 1")
+    assert db.plan(query, options="ANALYZE, VERBOSE").count("Segments: ") == 1

@@ -9,14 +9,14 @@ from harness import Database
 INDEX = "Index Scan using items_idx"
 
 
-def make(db: Database, rows: int, dims: int) -> str:
+def make(db: Database, rows: int, dims: int, options: str = "m = 16") -> str:
     """A table of that many rows, indexed and analyzed. Returns an ORDER BY clause."""
     db.execute(f"CREATE TABLE items (id serial PRIMARY KEY, category int, embedding ruvector({dims}))")
     db.execute(
         f"INSERT INTO items (category, embedding) SELECT i % 100, array_fill(random()::float4, '{{{dims}}}')::ruvector "
         f"FROM generate_series(1, {rows}) i"
     )
-    db.execute("CREATE INDEX items_idx ON items USING ruhnsw (embedding ruvector_l2_ops); ANALYZE items")
+    db.execute(f"CREATE INDEX items_idx ON items USING ruhnsw (embedding ruvector_l2_ops) WITH ({options}); ANALYZE items")
     return f"ORDER BY embedding <-> array_fill(0.3::float4, '{{{dims}}}')::ruvector"
 
 
@@ -53,3 +53,47 @@ def test_an_index_without_an_order_is_never_scanned(db: Database) -> None:
         assert "items_idx" not in plan, plan
         assert "partial_idx" not in plan, plan
         db.rows(query)
+
+
+@pytest.mark.core
+def test_a_large_table(db: Database) -> None:
+    """50,000 rows, and the planner told of a million: the nearest few by the index; what else is cheaper, otherwise."""
+    order = make(db, 50_000, 3, "m = 4, ef_construction = 8")
+    db.execute("CREATE INDEX category_idx ON items (category)")
+    for tuples in (50_000, 1_000_000):
+        db.execute("UPDATE pg_class SET reltuples = %s WHERE relname IN ('items', 'items_idx')", (tuples,))
+        for query in (
+            f"SELECT id FROM items {order} LIMIT 10",
+            f"SELECT id FROM items {order} LIMIT 1000",
+            f"SELECT id FROM items {order} OFFSET 50 LIMIT 50",
+            f"SELECT id FROM items WHERE category < 50 {order} LIMIT 10",
+            f"SELECT id FROM items WHERE category <> 3 {order} LIMIT 100",
+            f"SELECT id FROM items WHERE id % 2 = 0 {order} LIMIT 10",
+        ):
+            assert INDEX in db.plan(query), query
+        for query in (
+            f"SELECT id FROM items {order}",
+            f"SELECT id FROM items {order} DESC LIMIT 10",
+            f"SELECT id FROM items {order} LIMIT 30000",
+            f"SELECT id FROM items WHERE id BETWEEN 500 AND 520 {order} LIMIT 10",
+            f"SELECT id FROM items WHERE id IN (5, 6, 7) {order} LIMIT 2",
+            "SELECT count(*) FROM items",
+            "SELECT category, avg(id) FROM items GROUP BY category ORDER BY category",
+        ):
+            assert INDEX not in db.plan(query), query
+    # a LIMIT that is not known is taken for a tenth of the table; a known one is the custom plan's
+    db.execute("PREPARE few(int) AS SELECT id FROM items " + order + " LIMIT $1")
+    assert INDEX in db.plan("EXECUTE few(10)")
+    assert INDEX not in db.plan("EXECUTE few(30000)")
+    db.execute("SET plan_cache_mode = force_generic_plan")
+    assert INDEX in db.plan("EXECUTE few(10)")
+
+
+def test_a_higher_ef_search_costs_more(db: Database) -> None:
+    order = make(db, 20000, 8, "m = 4, ef_construction = 8")
+    costs = []
+    for ef in (10, 100, 1000):
+        db.execute(f"SET ruvector.ef_search = {ef}")
+        [plan] = db.column(f"EXPLAIN (FORMAT json) SELECT id FROM items {order} LIMIT 10")
+        costs.append(plan[0]["Plan"]["Total Cost"])
+    assert costs[0] < costs[1] < costs[2]

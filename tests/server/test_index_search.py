@@ -259,12 +259,65 @@ def test_partial_expression_and_partitioned(db: Database) -> None:
         ("WITH (m = 16, ef_construction = 31)", "ef_construction must be greater than or equal to 2 * m"),
         ("WITH (quantization = 'int4')", 'invalid value for enum option "quantization": int4'),
         ("WITH (lists = 10)", 'unrecognized parameter "lists"'),
+        ("WITH (ef_search = 0)", 'value 0 out of bounds for option "ef_search"'),
+        ("WITH (ef_search = 1001)", 'value 1001 out of bounds for option "ef_search"'),
+        ("WITH (m = 'many')", 'invalid value for integer option "m": many'),
     ],
 )
 def test_options_out_of_range(db: Database, statement: str, message: str) -> None:
     db.execute("CREATE TABLE items (embedding ruvector(3))")
     with pytest.raises(psycopg.Error, match="^" + message.replace("*", r"\*").replace("(", r"\(")):
         db.execute(f"CREATE INDEX ON items USING ruhnsw (embedding ruvector_l2_ops) {statement}")
+
+
+@pytest.mark.core
+def test_options_and_settings_at_their_limits(db: Database) -> None:
+    make_table(db, 20, dims=3)
+    for options in ("m = 2, ef_construction = 4", "m = 100, ef_construction = 200", "m = 16, ef_construction = 1000, ef_search = 1",
+                    "ef_search = 1000"):  # fmt: skip
+        make_index(db, options=options)
+        index_only(db)
+        assert len(db.rows(f"{ALL} LIMIT 1")) == 1
+        db.execute("DROP INDEX items_idx")
+    for name, first, last, default, outside in (
+        ("ef_search", "1", "1000", "40", ("0", "1001")),
+        ("max_scan_tuples", "1", "2147483647", "20000", ("0", "2147483648")),
+        ("scan_mem_multiplier", "1", "1000", "1", ("0.9", "1000.1")),
+        ("delta_limit", "64kB", "1GB", "4MB", ("63", "-1")),
+    ):
+        assert db.value(f"SHOW ruvector.{name}") == default
+        for value in (first, last):
+            db.execute(f"SET ruvector.{name} = '{value}'")
+            assert db.value(f"SHOW ruvector.{name}") == value
+        for value in outside:
+            with pytest.raises(psycopg.errors.InvalidParameterValue, match=f'parameter "ruvector.{name}"'):
+                db.execute(f"SET ruvector.{name} = {value}")
+        db.execute(f"RESET ruvector.{name}")
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="Available values: off, relaxed_order, strict_order"):
+        db.execute("SET ruvector.iterative_scan = maybe")
+    with pytest.raises(psycopg.errors.InvalidName if db.server.major > 14 else psycopg.Error, match="reserved prefix"):
+        db.execute("SET ruvector.nonsense = 1")
+
+
+@pytest.mark.core
+def test_options_of_an_index_change(db: Database) -> None:
+    """Search defaults at once, what is built in by the next REINDEX; refused where CREATE INDEX would refuse it."""
+    make_table(db, 500)
+    make_index(db, options="m = 8")
+    quantization = "SELECT quantization FROM ruvector_index_stats('items_idx')"
+    db.execute("ALTER INDEX items_idx SET (quantization = f16, m = 20, ef_search = 5)")
+    assert db.value(quantization) == "sq8"
+    db.execute("REINDEX INDEX items_idx")
+    assert db.value(quantization) == "f16"
+    db.execute("ALTER INDEX items_idx RESET (quantization, ef_search)")
+    db.execute("REINDEX INDEX CONCURRENTLY items_idx")
+    assert db.value(quantization) == "sq8"
+    for wrong, message in (("m = 101", "out of bounds"), ("lists = 5", "unrecognized"), ("quantization = 'int4'", "invalid value")):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match=message):
+            db.execute(f"ALTER INDEX items_idx SET ({wrong})")
+    db.execute("ALTER INDEX items_idx SET (m = 50)")
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="must be greater than or equal to 2"):
+        db.execute("REINDEX INDEX items_idx")
 
 
 def test_a_column_without_dimensions_is_refused(db: Database) -> None:
@@ -287,6 +340,18 @@ def test_an_index_has_its_own_search_default(db: Database) -> None:
     assert len(db.rows(query)) == 50
     db.execute("RESET ruvector.ef_search")
     assert len(db.rows(query)) == 77
-    for wrong in ("0", "1001"):
-        with pytest.raises(psycopg.errors.InvalidParameterValue):
-            db.execute(f"SET ruvector.ef_search = {wrong}")
+    # the value of a database or role is a choice, too; DEFAULT is none
+    db.execute(f"ALTER DATABASE {db.name} SET ruvector.ef_search = 60")
+    db.reconnect()
+    db.execute("SET ruvector.iterative_scan = off")
+    index_only(db)
+    assert len(db.rows(query)) == 60
+    db.execute(f"ALTER DATABASE {db.name} RESET ruvector.ef_search")
+    db.reconnect()
+    db.execute("SET ruvector.iterative_scan = off; SET ruvector.ef_search = 30; SET ruvector.ef_search TO DEFAULT")
+    index_only(db)
+    assert len(db.rows(query)) == 77
+    db.execute("BEGIN; SET LOCAL ruvector.ef_search = 33")
+    assert len(db.rows(query)) == 33
+    db.execute("ROLLBACK")
+    assert len(db.rows(query)) == 77
