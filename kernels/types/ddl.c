@@ -11,7 +11,7 @@
  * makes the links one by one, also where CREATE EXTENSION ruvector has found pgvector and made them all.
  *
  * Before ALTER TABLE ... ALTER COLUMN ... TYPE to one of our types from pgvector's, what cannot follow the column (an
- * index of hnsw or ivfflat, a view, a rule) is named in one error that says what to do; the server's own error would name
+ * index of hnsw or ivfflat, a view, a rule, a generated column) is named in one error that says what to do; the server's own error would name
  * an operator class, or nothing to do.
  *
  * The functions are SECURITY DEFINER, since the one who creates pgvector need not own our extension. They decide by
@@ -170,6 +170,31 @@ static const char blocking_rules[] =
 	" JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = col.attrelid AND d.refobjsubid = col.attnum"
 	" JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class";
 
+/* The ones of the column itself are converted with it */
+static const char blocking_generated[] =
+	COLUMNS_OF_TREE
+	" SELECT string_agg(DISTINCT format('column %I of %s', g.attname, g.attrelid::regclass), ', ') FROM col"
+	" JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = col.attrelid AND d.refobjsubid = col.attnum"
+	" JOIN pg_attrdef x ON d.classid = 'pg_attrdef'::regclass AND x.oid = d.objid"
+	" JOIN pg_attribute g ON g.attrelid = x.adrelid AND g.attnum = x.adnum"
+	" WHERE g.attgenerated <> '' AND (g.attrelid, g.attnum) <> (col.attrelid, col.attnum)";
+
+/* What cannot follow a column, in the order in which it is reported. */
+static const struct
+{
+	const char *query;
+	const char *reason;
+	const char *label;
+	const char *hint;
+}			obstacles[] = {
+	{blocking_indexes, "indexes with operator classes of its present type depend on it", "Indexes",
+	"Drop them, convert the column, then create indexes with ruhnsw or ruivfflat."},
+	{blocking_rules, "views or rules depend on it", "In the way",
+	"Drop them, convert the column, then create them again; pg_get_viewdef() and pg_get_ruledef() give their definitions."},
+	{blocking_generated, "generated columns depend on it", "In the way",
+	"Drop them, convert the column, then add them again."},
+};
+
 /* Does this command turn a column of pgvector's into the type of ours with the same layout? */
 static bool
 converts_column(Oid table, const AlterTableCmd *command)
@@ -208,22 +233,17 @@ check_conversion(const AlterTableStmt *statement)
 
 		if (!converts_column(table, command))
 			continue;
-		names = blockers(blocking_indexes, table, command->name);
-		if (names != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("cannot convert column \"%s\" of relation \"%s\" because indexes with operator classes of its present type depend on it",
-							command->name, get_rel_name(table)),
-					 errdetail("Indexes: %s.", names),
-					 errhint("Drop them, convert the column, then create indexes with ruhnsw or ruivfflat.")));
-		names = blockers(blocking_rules, table, command->name);
-		if (names != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("cannot convert column \"%s\" of relation \"%s\" because views or rules depend on it",
-							command->name, get_rel_name(table)),
-					 errdetail("In the way: %s.", names),
-					 errhint("Drop them, convert the column, then create them again; pg_get_viewdef() and pg_get_ruledef() give their definitions.")));
+		for (size_t i = 0; i < lengthof(obstacles); i++)
+		{
+			names = blockers(obstacles[i].query, table, command->name);
+			if (names != NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						 errmsg("cannot convert column \"%s\" of relation \"%s\" because %s",
+								command->name, get_rel_name(table), obstacles[i].reason),
+						 errdetail("%s: %s.", obstacles[i].label, names),
+						 errhint("%s", obstacles[i].hint)));
+		}
 	}
 }
 
@@ -244,22 +264,6 @@ unlink_dropped(const DropStmt *statement)
 	}
 }
 
-/* The cast that a statement would make and that exists already, InvalidOid otherwise. */
-static Oid
-existing_cast(const CreateCastStmt *statement)
-{
-	Oid			source;
-	Oid			target;
-
-	if (statement->func != NULL || statement->inout)
-		return InvalidOid;
-	source = LookupTypeNameOid(NULL, statement->sourcetype, true);
-	target = LookupTypeNameOid(NULL, statement->targettype, true);
-	if (!OidIsValid(source) || !OidIsValid(target))
-		return InvalidOid;
-	return get_cast_oid(source, target, true);
-}
-
 /* The operator family of this name, which may be that of an operator class. */
 static Oid
 existing_family(List *name, const char *access_method)
@@ -275,6 +279,22 @@ replace_link(Oid class, Oid object)
 	/* Most often there is none, which needs no query */
 	if (OidIsValid(object) && OidIsValid(get_extension_oid("ruvector", true)))
 		rv_drop_unused_link(class, object);
+}
+
+/* Before PostgreSQL 16 a dump does not know that a cast with a function may need another without. */
+static void
+replace_cast_link(const CreateCastStmt *statement)
+{
+	Oid			source = LookupTypeNameOid(NULL, statement->sourcetype, true);
+	Oid			target = LookupTypeNameOid(NULL, statement->targettype, true);
+
+	if (!OidIsValid(source) || !OidIsValid(target))
+		return;
+	replace_link(CastRelationId, get_cast_oid(source, target, true));
+	if (statement->func != NULL && rv_type_kind(source) != RV_TYPE_NONE && rv_type_kind(target) != RV_TYPE_NONE &&
+		rv_type_kind(source) != rv_type_kind(target) &&
+		getExtensionOfObject(TypeRelationId, source) != getExtensionOfObject(TypeRelationId, target))
+		rv_link_same_bytes();
 }
 
 /* An operator class comes with a family of its name, or into one that a statement before this one has made. */
@@ -306,7 +326,7 @@ ruvector_before_ddl(PG_FUNCTION_ARGS)
 	else if (IsA(statement, AlterTableStmt))
 		check_conversion((AlterTableStmt *) statement);
 	else if (IsA(statement, CreateCastStmt))
-		replace_link(CastRelationId, existing_cast((CreateCastStmt *) statement));
+		replace_cast_link((CreateCastStmt *) statement);
 	else if (IsA(statement, CreateOpFamilyStmt))
 		replace_link(OperatorFamilyRelationId, existing_family(((CreateOpFamilyStmt *) statement)->opfamilyname,
 																((CreateOpFamilyStmt *) statement)->amname));

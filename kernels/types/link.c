@@ -3,9 +3,9 @@
  * link.c: the objects that name both pgvector's types and ours: casts between them, and operator classes of ruhnsw and
  * ruivfflat over pgvector's types.
  *
- * The bytes are the same, so the casts have no function. From pgvector's type to ours a cast is implicit, so that a query
- * vector still declared as vector searches a converted column; back it is for assignment, because two implicit casts
- * would make every mixed expression ambiguous.
+ * The bytes are the same, so the casts between types of one kind have no function. From pgvector's type to ours such a cast
+ * is implicit, so that a query vector still declared as vector searches a converted column; back it is for assignment,
+ * because two implicit casts would make every mixed expression ambiguous. Casts between types of two kinds are too.
  *
  * The operator classes are read from ours in the catalogs: the same access method, support functions and strategies, with
  * the operator of the same name over pgvector's type. So this file knows nothing of the index access methods.
@@ -32,23 +32,40 @@ RV_FUNCTION(ruvector_unlink_pgvector);
 
 /* Rows: a statement that makes an object, and the object as ALTER EXTENSION names it. $1 is ours, $2 is pgvector. What is
  * there already is left out. */
-static const char casts_query[] =
-	"WITH member AS ("
-	"  SELECT d.refobjid AS extension, t.oid, t.typname AS name FROM pg_depend d JOIN pg_type t ON t.oid = d.objid"
-	"  WHERE d.classid = 'pg_type'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'),"
-	" pair AS ("
-	"  SELECT ours.oid AS ours, theirs.oid AS theirs FROM member ours JOIN member theirs"
-	"    ON theirs.name = CASE ours.name WHEN 'ruvector' THEN 'vector' ELSE ours.name END"
-	"  WHERE ours.extension = $1 AND theirs.extension = $2"
-	"    AND ours.name IN ('ruvector', 'halfvec', 'sparsevec')),"
+#define PAIRS \
+	"WITH member AS (" \
+	"  SELECT d.refobjid AS extension, t.oid, t.typname AS name FROM pg_depend d JOIN pg_type t ON t.oid = d.objid" \
+	"  WHERE d.classid = 'pg_type'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')," \
+	" pair AS (" \
+	"  SELECT ours.name, ours.oid AS ours, theirs.oid AS theirs FROM member ours JOIN member theirs" \
+	"    ON theirs.name = CASE ours.name WHEN 'ruvector' THEN 'vector' ELSE ours.name END" \
+	"  WHERE ours.extension = $1 AND theirs.extension = $2" \
+	"    AND ours.name IN ('ruvector', 'halfvec', 'sparsevec'))"
+#define CREATE_CASTS \
+	" SELECT format('CREATE CAST (%s AS %s) %s', source::regtype, target::regtype, how)," \
+	"        format('CAST (%s AS %s)', source::regtype, target::regtype)" \
+	" FROM wanted w WHERE NOT EXISTS (SELECT FROM pg_cast c WHERE c.castsource = w.source AND c.casttarget = w.target)" \
+	" ORDER BY 2"
+
+static const char same_bytes_query[] =
+	PAIRS ", wanted AS ("
+	"  SELECT theirs AS source, ours AS target, 'WITHOUT FUNCTION AS IMPLICIT' AS how FROM pair"
+	"  UNION ALL SELECT ours, theirs, 'WITHOUT FUNCTION AS ASSIGNMENT' FROM pair)"
+	CREATE_CASTS;
+
+/* Between types of two kinds. From theirs by the functions of our own casts, whose argument is relabelled: so these need the
+ * casts without a function. From ours, as in embedding::halfvec(3) of a ruvector where halfvec is pgvector's, through text,
+ * which both dense types share: a function that returns pgvector's type could be no member of the extension. */
+static const char conversions_query[] =
+	PAIRS ", our_cast AS ("
+	"  SELECT c.castfunc, s.ours AS our_source, s.theirs AS their_source, t.ours AS our_target, t.theirs AS their_target,"
+	"         'sparsevec' NOT IN (s.name, t.name) AS dense"
+	"  FROM pg_cast c JOIN pair s ON s.ours = c.castsource JOIN pair t ON t.ours = c.casttarget WHERE s.ours <> t.ours),"
 	" wanted AS ("
-	"  SELECT theirs AS source, ours AS target, 'IMPLICIT' AS context FROM pair"
-	"  UNION ALL SELECT ours, theirs, 'ASSIGNMENT' FROM pair)"
-	" SELECT format('CREATE CAST (%s AS %s) WITHOUT FUNCTION AS %s',"
-	"               source::regtype, target::regtype, context),"
-	"        format('CAST (%s AS %s)', source::regtype, target::regtype)"
-	" FROM wanted w WHERE NOT EXISTS (SELECT FROM pg_cast c WHERE c.castsource = w.source AND c.casttarget = w.target)"
-	" ORDER BY 2";
+	"  SELECT their_source AS source, our_target AS target,"
+	"         format('WITH FUNCTION %s AS ASSIGNMENT', castfunc::regprocedure) AS how FROM our_cast"
+	"  UNION ALL SELECT our_source, their_target, 'WITH INOUT AS ASSIGNMENT' FROM our_cast WHERE dense)"
+	CREATE_CASTS;
 
 /* The same for operator classes, one row for the family and one for the class. An operator class of ours over type T
  * gives one over pgvector's type of T, in that type's schema; for bit, where the type is the core's but the operators are
@@ -124,28 +141,34 @@ static const char opclasses_query[] =
 	"  WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.refobjid IN ($1, $2))," \
 	" link AS (" \
 	"  SELECT format('DROP OPERATOR FAMILY %I.%I USING %I', n.nspname, f.opfname, a.amname) AS statement," \
-	"         'pg_opfamily'::regclass AS class, f.oid AS object" \
+	"         'pg_opfamily'::regclass AS class, f.oid AS object, 1 AS step" \
 	"  FROM pg_opfamily f JOIN pg_am a ON a.oid = f.opfmethod JOIN pg_namespace n ON n.oid = f.opfnamespace" \
 	"  WHERE a.amname IN ('ruhnsw', 'ruivfflat')" \
 	"    AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_opfamily'::regclass AND m.objid = f.oid)" \
 	"    AND EXISTS (SELECT FROM pg_amop p JOIN member m ON m.classid = 'pg_operator'::regclass AND m.objid = p.amopopr" \
 	"                WHERE p.amopfamily = f.oid AND m.extension = $2)" \
 	"  UNION ALL" \
-	"  SELECT format('DROP CAST (%s AS %s)', c.castsource::regtype, c.casttarget::regtype), 'pg_cast'::regclass, c.oid" \
+	"  SELECT format('DROP CAST (%s AS %s)', c.castsource::regtype, c.casttarget::regtype), 'pg_cast'::regclass, c.oid," \
+	"         CASE c.castmethod WHEN 'b' THEN 2 ELSE 1 END" \
 	"  FROM pg_cast c JOIN member s ON s.classid = 'pg_type'::regclass AND s.objid = c.castsource" \
 	"    JOIN member t ON t.classid = 'pg_type'::regclass AND t.objid = c.casttarget" \
-	"  WHERE s.extension <> t.extension AND c.castmethod = 'b')"
+	"  WHERE s.extension <> t.extension AND (c.castmethod <> 'f' OR EXISTS (" \
+	"    SELECT FROM member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = c.castfunc AND m.extension = $1)))"
 
-static const char links_query[] = LINKS " SELECT statement FROM link";
+static const char links_query[] = LINKS " SELECT statement FROM link ORDER BY step";
 
-/* One of them, when nothing uses it: $3 is the class, $4 the object. Indexes use the operator class of a family. */
+/* One of them, when nothing uses it: $3 is the class, $4 the object. Indexes use the operator class of a family; casts with
+ * a function use those without (since PostgreSQL 16 they depend on them), and go with them. */
 static const char unused_link_query[] =
 	LINKS
-	" SELECT statement FROM link WHERE class = $3 AND object = $4"
+	" SELECT statement FROM link"
+	" WHERE ((class = $3 AND object = $4) OR (class = 'pg_cast'::regclass AND EXISTS ("
+	"    SELECT FROM pg_depend d WHERE d.classid = class AND d.objid = object AND d.refclassid = $3 AND d.refobjid = $4)))"
 	"   AND NOT EXISTS (SELECT FROM pg_depend d LEFT JOIN pg_opclass c"
 	"                     ON d.refclassid = 'pg_opclass'::regclass AND c.oid = d.refobjid"
-	"                   WHERE d.deptype = 'n' AND d.classid <> 'pg_opclass'::regclass"
-	"                   AND ((d.refclassid = $3 AND d.refobjid = $4) OR ($3 = 'pg_opfamily'::regclass AND c.opcfamily = $4)))";
+	"                   WHERE d.deptype = 'n' AND d.classid NOT IN ('pg_opclass'::regclass, 'pg_cast'::regclass)"
+	"                   AND ((d.refclassid = $3 AND d.refobjid = $4) OR ($3 = 'pg_opfamily'::regclass AND c.opcfamily = $4)))"
+	" ORDER BY step";
 
 /* Families of ours that nothing is in, named as a link names them. */
 static const char empty_families_query[] =
@@ -207,7 +230,8 @@ ruvector_link_pgvector(PG_FUNCTION_ARGS)
 				 errhint("Must be superuser to create casts without a function.")));
 	level = rv_safe_path_begin();
 	SPI_connect();
-	made = execute_rows(casts_query, pgvector, InvalidObjectAddress, set_free);
+	made = execute_rows(same_bytes_query, pgvector, InvalidObjectAddress, set_free);
+	made += execute_rows(conversions_query, pgvector, InvalidObjectAddress, set_free);
 	made += execute_rows(opclasses_query, pgvector, InvalidObjectAddress, set_free);
 	SPI_finish();
 	rv_safe_path_end(level);
@@ -244,6 +268,15 @@ rv_drop_unused_link(Oid class, Oid object)
 
 	if (OidIsValid(pgvector))
 		run_alone(unused_link_query, pgvector, (ObjectAddress) {.classId = class,.objectId = object});
+}
+
+void
+rv_link_same_bytes(void)
+{
+	Oid			pgvector = get_extension_oid("vector", true);
+
+	if (OidIsValid(pgvector))
+		run_alone(same_bytes_query, pgvector, InvalidObjectAddress);
 }
 
 void

@@ -143,6 +143,42 @@ def test_an_index_of_ours_over_their_type_follows_or_is_named(both: Database) ->
 
 
 @pytest.mark.core
+def test_constraints_and_expressions_follow(both: Database) -> None:
+    """What the server parses again with the new type: checks, and indexes over expressions, casts to pgvector's included."""
+    needs_extension(both.server, "vector")
+    both.execute("CREATE TABLE t (id int, v vector(3) CHECK (v <> '[0,0,0]'::vector))")
+    both.execute("CREATE INDEX half ON t (((v::halfvec(3))::text))")
+    both.execute("INSERT INTO t VALUES (1, '[1,2,3]')")
+    before = file_of(both, "t")
+    both.execute("ALTER TABLE t ALTER COLUMN v TYPE ruvector(3) USING v::ruvector(3)")
+    assert file_of(both, "t") == before
+    with pytest.raises(psycopg.errors.CheckViolation):
+        both.execute("INSERT INTO t VALUES (2, '[0,0,0]')")
+    both.execute("SET enable_seqscan = off")
+    query = "SELECT id FROM t WHERE v::halfvec(3)::text = '[1,2,3]'"
+    assert "Index Scan using half" in both.plan(query)
+    assert both.column(query) == [1]
+
+
+@pytest.mark.core
+def test_a_materialized_view_is_named(both: Database) -> None:
+    both.execute("CREATE TABLE t (v vector(3))")
+    both.execute("CREATE MATERIALIZED VIEW kept AS SELECT v FROM t")
+    with pytest.raises(psycopg.errors.DependentObjectsStillExist) as caught:
+        both.execute("ALTER TABLE t ALTER COLUMN v TYPE ruvector(3)")
+    assert caught.value.diag.message_detail == "In the way: materialized view public.kept."
+
+
+@pytest.mark.core
+def test_generated_columns_that_use_the_column_are_named(both: Database) -> None:
+    both.execute("CREATE TABLE t (v vector(3), given boolean GENERATED ALWAYS AS (v IS NOT NULL) STORED)")
+    with pytest.raises(psycopg.errors.DependentObjectsStillExist) as caught:
+        both.execute("ALTER TABLE t ALTER COLUMN v TYPE ruvector(3)")
+    assert caught.value.diag.message_detail == "In the way: column given of public.t."
+    assert "add them again" in str(caught.value.diag.message_hint)
+
+
+@pytest.mark.core
 def test_views_and_rules_are_named(both: Database) -> None:
     both.execute("CREATE TABLE t (id int, v vector(3))")
     both.execute("CREATE VIEW seen AS SELECT v FROM t")
