@@ -4,8 +4,6 @@
  */
 #include "postgres.h"
 
-#include <float.h>
-
 #include "compat.h"
 #include "types/check.h"
 
@@ -56,12 +54,9 @@ rv_check_element_slow(const char *type, float x, Node *escontext)
 bool
 rv_check_elements(const char *type, const float *x, int n, Node *escontext)
 {
-	int			strange = 0;
-
-	/* A loop without branches first: one that looks for the element only when there is one */
+	if (rv_all_finite(x, n))
+		return true;
 	for (int i = 0; i < n; i++)
-		strange |= !(fabsf(x[i]) <= FLT_MAX);
-	for (int i = 0; strange && i < n; i++)
 	{
 		if (!rv_check_element(type, x[i], escontext))
 			return false;

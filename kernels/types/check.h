@@ -6,6 +6,7 @@
 #ifndef RV_CHECK_H
 #define RV_CHECK_H
 
+#include <float.h>
 #include <math.h>
 
 #include "fmgr.h"
@@ -38,6 +39,17 @@ rv_check_element(const char *type, float x, Node *escontext)
 }
 
 extern bool rv_check_elements(const char *type, const float *x, int n, Node *escontext);
+
+/* Is every element finite? Without a branch, so that the loop is vectorized. */
+static inline bool
+rv_all_finite(const float *x, int n)
+{
+	int			strange = 0;
+
+	for (int i = 0; i < n; i++)
+		strange |= !(fabsf(x[i]) <= FLT_MAX);
+	return likely(strange == 0);
+}
 
 /* The two bytes (four of a sparsevec) that the binary form keeps for later. */
 extern void rv_check_unused(int unused);

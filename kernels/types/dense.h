@@ -5,6 +5,8 @@
 #ifndef RV_DENSE_H
 #define RV_DENSE_H
 
+#include <math.h>
+
 #include "fmgr.h"
 #include "nodes/nodes.h"
 #include "utils/array.h"
@@ -34,6 +36,26 @@ extern float *rv_floats_from_array(ArrayType *array, const RvDenseType *type, in
 
 /* Raises when a finite x is out of range. */
 extern void rv_check_range(const RvDenseType *type, float x);
+
+/* The Euclidean norm, summed in double in eight lanes. */
+static inline double
+rv_norm(const float *x, int n)
+{
+	double		lanes[8] = {0};
+	double		sum = 0;
+	int			i = 0;
+
+	for (; i + 8 <= n; i += 8)
+	{
+		for (int lane = 0; lane < 8; lane++)
+			lanes[lane] += (double) x[i + lane] * (double) x[i + lane];
+	}
+	for (; i < n; i++)
+		sum += (double) x[i] * (double) x[i];
+	for (int lane = 0; lane < 8; lane++)
+		sum += lanes[lane];
+	return sqrt(sum);
+}
 
 /* real[] of these values */
 extern ArrayType *rv_array_from_floats(const float *x, int n);

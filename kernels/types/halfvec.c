@@ -148,7 +148,7 @@ rv_halfvec_send(PG_FUNCTION_ARGS)
 	enlargeStringInfo(&buf, 2 * sizeof(int16) + sizeof(rv_half) * a->dim);
 	pq_sendint16(&buf, a->dim);
 	pq_sendint16(&buf, a->unused);
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0, n = a->dim; i < n; i++)
 		pq_writeint16(&buf, a->x[i]);
 	PG_RETURN_BYTEA_P(pq_endtypsend(&buf));
 }
@@ -211,22 +211,12 @@ rv_halfvec_dims(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(a->dim);
 }
 
-static double
-norm(const float *x, int dim)
-{
-	double		sum = 0;
-
-	for (int i = 0; i < dim; i++)
-		sum += (double) x[i] * (double) x[i];
-	return sqrt(sum);
-}
-
 Datum
 rv_halfvec_norm(PG_FUNCTION_ARGS)
 {
 	HalfVec    *a = PG_GETARG_HALFVEC_P(0);
 
-	PG_RETURN_FLOAT8(norm(rv_halfvec_floats(a), a->dim));
+	PG_RETURN_FLOAT8(rv_norm(rv_halfvec_floats(a), a->dim));
 }
 
 /* Zero stays zero. */
@@ -236,11 +226,11 @@ rv_halfvec_normalize(PG_FUNCTION_ARGS)
 	HalfVec    *a = PG_GETARG_HALFVEC_P(0);
 	HalfVec    *result = halfvec_new(a->dim);
 	float	   *x = rv_halfvec_floats(a);
-	double		length = norm(x, a->dim);
+	double		length = rv_norm(x, a->dim);
 
 	if (length > 0)
 	{
-		for (int i = 0; i < a->dim; i++)
+		for (int i = 0, n = a->dim; i < n; i++)
 			x[i] = (float) (x[i] / length);
 		rv_kernels()->f32_to_f16(x, result->x, (size_t) a->dim);
 		rv_half_check_overflow(result->x, a->dim);
@@ -259,7 +249,7 @@ rv_halfvec_binary_quantize(PG_FUNCTION_ARGS)
 
 	SET_VARSIZE(result, size);
 	VARBITLEN(result) = a->dim;
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0, n = a->dim; i < n; i++)
 		bits[i / 8] |= (!(a->x[i] & RV_HALF_SIGN) && a->x[i] != 0) << (7 - i % 8);
 	PG_RETURN_VARBIT_P(result);
 }
@@ -291,7 +281,7 @@ rv_halfvec_accum(PG_FUNCTION_ARGS)
 	float8	   *sums = RV_SUMS(state);
 	float	   *x = rv_halfvec_floats(value);
 
-	for (int i = 0; i < value->dim; i++)
+	for (int i = 0, n = value->dim; i < n; i++)
 		sums[i] += (double) x[i];
 	pfree(x);
 	rv_sums_check(state);

@@ -69,7 +69,7 @@ elementwise(FunctionCallInfo fcinfo, Operation operation)
 	rv_check_same(TYPE, a->dim, b->dim);
 	result = halfvec_new(a->dim);
 	calculate(a, b, operation, result);
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0, n = a->dim; i < n; i++)
 	{
 		if (unlikely(rv_half_is_inf(result->x[i])))
 			float_overflow_error();
@@ -160,7 +160,7 @@ with_plain_zeros(const HalfVec *a)
 {
 	rv_half    *x = palloc(sizeof(rv_half) * a->dim);
 
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0, n = a->dim; i < n; i++)
 		x[i] = rv_half_is_zero(a->x[i]) ? 0 : a->x[i];
 	return x;
 }

@@ -118,7 +118,7 @@ ruvector_send(PG_FUNCTION_ARGS)
 	enlargeStringInfo(&buf, 2 * sizeof(int16) + sizeof(float) * a->dim);
 	pq_sendint16(&buf, a->dim);
 	pq_sendint16(&buf, a->unused);
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0, n = a->dim; i < n; i++)
 	{
 		uint32		bits;
 
@@ -171,11 +171,7 @@ ruvector_dims(PG_FUNCTION_ARGS)
 static double
 norm(const RuVector *a)
 {
-	double		sum = 0;
-
-	for (int i = 0; i < a->dim; i++)
-		sum += (double) a->x[i] * (double) a->x[i];
-	return sqrt(sum);
+	return rv_norm(a->x, a->dim);
 }
 
 Datum
@@ -194,13 +190,10 @@ ruvector_normalize(PG_FUNCTION_ARGS)
 
 	if (length > 0)
 	{
-		for (int i = 0; i < a->dim; i++)
+		for (int i = 0, n = a->dim; i < n; i++)
 			result->x[i] = (float) (a->x[i] / length);
-		for (int i = 0; i < a->dim; i++)
-		{
-			if (unlikely(isinf(result->x[i])))
-				float_overflow_error();
-		}
+		if (!rv_all_finite(result->x, a->dim))
+			float_overflow_error();
 	}
 	PG_RETURN_RUVECTOR_P(result);
 }
@@ -216,7 +209,7 @@ ruvector_binary_quantize(PG_FUNCTION_ARGS)
 
 	SET_VARSIZE(result, size);
 	VARBITLEN(result) = a->dim;
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0, n = a->dim; i < n; i++)
 		bits[i / 8] |= (a->x[i] > 0) << (7 - i % 8);
 	PG_RETURN_VARBIT_P(result);
 }

@@ -5,7 +5,8 @@
  * The layout is pgvector's vector byte for byte, on disk and on the wire, so that a column changes its type without
  * being rewritten. A value is aligned to 4 bytes, never more. Values from tables may be toasted: the Get macros return
  * a plain copy in the current memory context where they must, and the stored bytes themselves where they can; nobody
- * writes through the pointer.
+ * writes through the pointer. Loops copy dim first: to the compiler (-fno-strict-aliasing) a store to an element might
+ * change it, and the loop would not be vectorized.
  */
 #ifndef RUVECTOR_H
 #define RUVECTOR_H

@@ -26,14 +26,12 @@ RV_FUNCTION(ruvector_concat);
 RV_FUNCTION(ruvector_hash);
 RV_FUNCTION(ruvector_hash_extended);
 
+/* Operands are finite, so a result that is not has overflowed. */
 static void
 check_overflow(const RuVector *a)
 {
-	for (int i = 0; i < a->dim; i++)
-	{
-		if (unlikely(isinf(a->x[i])))
-			float_overflow_error();
-	}
+	if (!rv_all_finite(a->x, a->dim))
+		float_overflow_error();
 }
 
 Datum
@@ -45,7 +43,7 @@ ruvector_add(PG_FUNCTION_ARGS)
 
 	rv_check_same(TYPE, a->dim, b->dim);
 	result = ruvector_new(a->dim);
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0, n = a->dim; i < n; i++)
 		result->x[i] = a->x[i] + b->x[i];
 	check_overflow(result);
 	PG_RETURN_RUVECTOR_P(result);
@@ -60,7 +58,7 @@ ruvector_sub(PG_FUNCTION_ARGS)
 
 	rv_check_same(TYPE, a->dim, b->dim);
 	result = ruvector_new(a->dim);
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0, n = a->dim; i < n; i++)
 		result->x[i] = a->x[i] - b->x[i];
 	check_overflow(result);
 	PG_RETURN_RUVECTOR_P(result);
@@ -72,18 +70,17 @@ ruvector_mul(PG_FUNCTION_ARGS)
 	RuVector   *a = PG_GETARG_RUVECTOR_P(0);
 	RuVector   *b = PG_GETARG_RUVECTOR_P(1);
 	RuVector   *result;
+	int			vanished = 0;
 
 	rv_check_same(TYPE, a->dim, b->dim);
 	result = ruvector_new(a->dim);
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0, n = a->dim; i < n; i++)
 		result->x[i] = a->x[i] * b->x[i];
-	for (int i = 0; i < a->dim; i++)
-	{
-		if (unlikely(isinf(result->x[i])))
-			float_overflow_error();
-		if (unlikely(result->x[i] == 0 && a->x[i] != 0 && b->x[i] != 0))
-			float_underflow_error();
-	}
+	check_overflow(result);
+	for (int i = 0, n = a->dim; i < n; i++)
+		vanished |= (result->x[i] == 0) & (a->x[i] != 0) & (b->x[i] != 0);
+	if (unlikely(vanished))
+		float_underflow_error();
 	PG_RETURN_RUVECTOR_P(result);
 }
 
@@ -125,7 +122,7 @@ with_plain_zeros(const RuVector *a)
 {
 	float	   *x = palloc(sizeof(float) * a->dim);
 
-	for (int i = 0; i < a->dim; i++)
+	for (int i = 0, n = a->dim; i < n; i++)
 		x[i] = a->x[i] + 0.0f;
 	return x;
 }

@@ -18,6 +18,7 @@
 
 #include "compat.h"
 #include "types/check.h"
+#include "types/dense.h"
 #include "types/number.h"
 #include "types/sparsevec.h"
 
@@ -342,12 +343,7 @@ rv_sparsevec_dims(PG_FUNCTION_ARGS)
 static double
 norm(const SparseVec *a)
 {
-	const float *values = SPARSEVEC_VALUES(a);
-	double		sum = 0;
-
-	for (int i = 0; i < a->nnz; i++)
-		sum += (double) values[i] * (double) values[i];
-	return sqrt(sum);
+	return rv_norm(SPARSEVEC_VALUES(a), a->nnz);
 }
 
 Datum

@@ -99,7 +99,7 @@ ruvector_accum(PG_FUNCTION_ARGS)
 	ArrayType  *state = rv_sums_next(fcinfo, value->dim, "ruvector_accum");
 	float8	   *sums = RV_SUMS(state);
 
-	for (int i = 0; i < value->dim; i++)
+	for (int i = 0, n = value->dim; i < n; i++)
 		sums[i] += (double) value->x[i];
 	rv_sums_check(state);
 	PG_RETURN_ARRAYTYPE_P(state);
@@ -139,7 +139,7 @@ ruvector_avg(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	rv_check_dim(TYPE, RV_SUMS_DIM(state), RUVECTOR_MAX_DIM, NULL);
 	result = ruvector_new(RV_SUMS_DIM(state));
-	for (int i = 0; i < result->dim; i++)
+	for (int i = 0, n = result->dim; i < n; i++)
 		result->x[i] = (float) (RV_SUMS(state)[i] / count);
 	rv_check_elements(TYPE, result->x, result->dim, NULL);
 	PG_RETURN_RUVECTOR_P(result);
@@ -150,19 +150,20 @@ ruvector_avg(PG_FUNCTION_ARGS)
 Datum
 ruvector_sum_step(PG_FUNCTION_ARGS)
 {
-	RuVector   *a = PG_GETARG_RUVECTOR_P(0);
-	RuVector   *b = PG_GETARG_RUVECTOR_P(1);
-	RuVector   *result = a;
+	RuVector   *sum = PG_GETARG_RUVECTOR_P(0);
+	RuVector   *value = PG_GETARG_RUVECTOR_P(1);
 
-	rv_check_same(TYPE, a->dim, b->dim);
+	rv_check_same(TYPE, sum->dim, value->dim);
 	if (!AggCheckCallContext(fcinfo, NULL))
-		result = ruvector_new(a->dim);
-	for (int i = 0; i < a->dim; i++)
-		result->x[i] = a->x[i] + b->x[i];
-	for (int i = 0; i < a->dim; i++)
 	{
-		if (unlikely(isinf(result->x[i])))
-			float_overflow_error();
+		RuVector   *copy = ruvector_new(sum->dim);
+
+		memcpy(copy->x, sum->x, sizeof(float) * sum->dim);
+		sum = copy;
 	}
-	PG_RETURN_RUVECTOR_P(result);
+	for (int i = 0, n = sum->dim; i < n; i++)
+		sum->x[i] += value->x[i];
+	if (!rv_all_finite(sum->x, sum->dim))
+		float_overflow_error();
+	PG_RETURN_RUVECTOR_P(sum);
 }
