@@ -44,8 +44,8 @@ hash_vector(const float *x, uint32_t dims)
 }								/* namespace */
 
 rv_builder::rv_builder(const rv_spec &spec_, const rv_segment *like)
-	: spec(spec_), primary_(rv::primary_spec(spec_)), kind_(record_kind(primary_)), records_(stored_stride(primary_)),
-	  stored_(stored_stride(spec_)), traversal_(traversal_stride(spec_)), linked_(sq8_stride(spec_.dims))
+	: spec(spec_), primary_(rv::primary_spec(spec_)), kind_(record_kind(primary_)),
+	  waiting_(size_t{spec_.dims} * sizeof(float)), records_(stored_stride(primary_)), stored_(stored_stride(spec_)), traversal_(traversal_stride(spec_)), linked_(sq8_stride(spec_.dims))
 {
 	model.dims = spec.dims;
 	model.metric = spec.metric;
@@ -91,7 +91,7 @@ rv_builder::train()
 
 	for (size_t i = 0; i < n; i++)
 	{
-		const float *x = waiting_.data() + i * spec.dims;
+		const float *x = waiting(i);
 		const double weight = spec.metric == RV_METRIC_COSINE ? 1.0 / norm_f64(x, spec.dims) : 1.0;
 
 		for (uint32_t d = 0; d < spec.dims; d++)
@@ -112,8 +112,8 @@ rv_builder::flush()
 {
 	train();
 	for (size_t i = 0; i < waiting_keys_.size(); i++)
-		code(waiting_.data() + i * spec.dims, waiting_keys_[i]);
-	waiting_ = std::vector<float>();
+		code(waiting(i), waiting_keys_[i]);
+	waiting_.clear();
 	waiting_keys_ = std::vector<uint64_t>();
 }
 
@@ -150,9 +150,9 @@ rv_builder::add(const rv_vector *vector, uint64_t key)
 		code(buffer_.data(), key);
 		return;
 	}
-	waiting_.insert(waiting_.end(), buffer_.begin(), buffer_.end());
+	memcpy(waiting_.append(), buffer_.data(), spec.dims * sizeof(float));
 	waiting_keys_.push_back(key);
-	if (waiting_.size() * sizeof(float) >= SAMPLE_BYTES)
+	if (waiting_keys_.size() * spec.dims * sizeof(float) >= SAMPLE_BYTES)
 		flush();
 }
 

@@ -61,6 +61,7 @@ private:
 	void		code_prime(double error, double norm, uint32_t hash, uint64_t key);
 	void		add_node(const rv_segment *segment, uint32_t node, uint64_t key, bool verbatim);
 	void		append_key(uint32_t hash, uint64_t key);
+	const float *waiting(size_t i) const { return reinterpret_cast<const float *>(waiting_.at(static_cast<uint32_t>(i))); }
 	size_t		record_of(uint32_t node, const uint8_t **bytes) const;
 	uint32_t	find_or_append(uint32_t hash);
 	void		grow_table();
@@ -78,7 +79,7 @@ private:
 
 	const rv_spec primary_;		/* of records_ */
 	const rv::RecordKind kind_;
-	std::vector<float> waiting_;	/* before the centre is known */
+	rv::Records waiting_;		/* float32, before the centre is known */
 	std::vector<uint64_t> waiting_keys_;
 	std::vector<float> buffer_;
 	rv::Records records_;		/* one a node, as added */

@@ -34,7 +34,7 @@ rv_builder::peak_bytes() const
 	const size_t n = nodes() + waiting_keys_.size();
 	const size_t record = records_.stride() + (stored_apart() ? stored_.stride() : 0) + traversal_.stride() +
 		(linked_apart() ? linked_.stride() : 0);
-	size_t		bytes = waiting_.capacity() * sizeof(float) + n * (record + 3 * 4) + count() * 2 * 20 + sparse_.bytes() * 2 +
+	size_t		bytes = waiting_keys_.size() * waiting_.stride() + n * (record + 3 * 4) + count() * 2 * 20 + sparse_.bytes() * 2 +
 		(1u << 20);
 
 	/* The table is given up before linking; the graph's arrays exist twice while they are written. */

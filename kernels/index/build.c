@@ -9,6 +9,10 @@
  */
 #include "internal.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "access/tableam.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
@@ -201,6 +205,10 @@ close_segment(BuildState *state)
 	rv_build_end(state->build);
 	state->build = NULL;
 	MemoryContextReset(state->build_context);
+#ifdef __GLIBC__
+	/* freed arrays stay with the allocator otherwise, and the next segment's come on top of them */
+	malloc_trim(0);
+#endif
 }
 
 static void
