@@ -108,6 +108,8 @@ class Cluster:
             return
         # Stopped first, so that it neither notices nor forks while its children are being listed.
         os.kill(pid, signal.SIGSTOP)
+        while _alive(pid) and _state(Path(f"/proc/{pid}/stat")) != "T":
+            time.sleep(0.001)
         victims = [pid, *_children(pid)]
         for victim in victims:
             with contextlib.suppress(ProcessLookupError):
@@ -189,7 +191,15 @@ def _children(parent: int) -> list[int]:
 
 
 def _alive(pid: int) -> bool:
+    """Whether any thread is: the first one may be a zombie while others still hold the shared memory."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+        return any(_state(task / "stat") not in "ZX" for task in Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return False
+
+
+def _state(stat_file: Path) -> str:
+    try:
+        return stat_file.read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
