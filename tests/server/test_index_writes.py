@@ -36,10 +36,10 @@ def assert_every_row_is_found(db: Database, sample: int = 100) -> None:
                               "LIMIT 3")
     ]  # fmt: skip
     assert not lost
-    db.execute("SET ruvector.max_scan_tuples = 10000000; SET ruvector.iterative_scan = relaxed_order")
+    db.execute("SET ruvector.max_scan_tuples = 10000000; SET ruvector.iterative_scan = relaxed_order; SET work_mem = '1GB'")
     query = "SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE embedding IS NOT NULL LIMIT 1)"
     all_ids = db.column(query)
-    db.execute("RESET ruvector.max_scan_tuples; RESET ruvector.iterative_scan")
+    db.execute("RESET ruvector.max_scan_tuples; RESET ruvector.iterative_scan; RESET work_mem")
     assert len(all_ids) == len(set(all_ids)), "rows come twice"
     truth = db.value("SELECT count(*) FROM items WHERE embedding IS NOT NULL")
     assert len(all_ids) >= truth * 0.99, "rows that the graph does not reach"
