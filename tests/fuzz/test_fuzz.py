@@ -42,4 +42,8 @@ def test_explore() -> None:
     clang = shutil.which("clang") or shutil.which("clang-14")
     if clang is None:
         pytest.skip("libFuzzer comes with clang, and there is none here")
+    target = "int LLVMFuzzerTestOneInput(const char *data, unsigned long size) { return 0; }"
+    probe = [clang, "-fsanitize=fuzzer,address", "-x", "c", "-", "-o", os.devnull]
+    if subprocess.run(probe, input=target, text=True, capture_output=True, check=False).returncode != 0:
+        pytest.skip("the clang here comes without libFuzzer")
     run_make("fuzz", CLANG=clang, SECONDS="600")

@@ -56,7 +56,8 @@ class Generator:
         return form.format(int(value)) if form == "{:d}" else form.format(value)
 
     def dims(self) -> int:
-        return self.random.choice([1, 2, 3, 3, 3, 4, 7, 8, 9, 16, 17, 33, 100])
+        wide = self.random.random() < 0.01
+        return self.random.choice([384, 1536] if wide else [1, 2, 3, 3, 3, 4, 7, 8, 9, 16, 17, 33, 100])
 
     def dense(self, dims: int, wild: float = 0.0) -> str:
         return "[" + ",".join(self.number(wild) for _ in range(dims)) + "]"
@@ -108,6 +109,7 @@ class Generator:
             [f"{{a}} {name} {{b}}" for name in ("<->", "<#>", "<=>", "<+>")]
             + [f"{name}({{a}}, {{b}})" for name in ("l2_distance", "inner_product", "cosine_distance", "l1_distance")]
             + [f"@prefix-{kind}@{name}({{a}}, {{b}})" for name in ("l2_squared_distance", "negative_inner_product")]
+            + [f"@prefix-{kind}@spherical_distance({{a}}, {{b}})"]
         )
         scale = max(1.0, magnitude(a) * magnitude(b)) if "inner" in form or "<#>" in form else 1e-30
         if "cosine" in form or "<=>" in form:

@@ -110,6 +110,26 @@ def test_generated_expressions_agree(both: Database) -> None:
     assert not different, f"seed {SEED}: {len(different)} of {COUNT} differ\n" + "\n".join(different[:20])
 
 
+@pytest.mark.core
+@pytest.mark.parametrize("dims", [1536, 16000])
+def test_distances_of_wide_vectors_agree(both: Database, dims: int) -> None:
+    """Sums of float32 in another order: still within 1e-6, of the sizes of both for an inner product."""
+    both.execute(
+        "CREATE TABLE wide AS SELECT a, b, a::vector AS c, b::vector AS d"
+        f" FROM generate_series(1, 20) AS i, ruvector_random({dims}, i) AS a, ruvector_random({dims}, -i) AS b"
+    )
+    for kind in TYPES:
+        ours, theirs = OURS[kind], THEIRS[kind]
+        size = "vector_norm(c) * vector_norm(d)"
+        for operator, scale in (("<->", "0"), ("<+>", "0"), ("<=>", "1"), ("<#>", size)):
+            one = f"(a::{ours} {operator} b::{ours})"
+            other = f"(c::{theirs} {operator} d::{theirs})"
+            worst = both.value(
+                f"SELECT max(abs({one} - {other}) / greatest(abs({other}), {scale}::float8)) FROM wide"
+            )
+            assert worst <= 1e-6, (kind, operator)
+
+
 def type_oid(db: Database, name: str) -> int:
     return int(db.value("SELECT %s::regtype::oid", [name]))
 
