@@ -45,12 +45,6 @@ class UnsupportedError(RuvectorError):
     sqlstate = "0A000"
 
 
-class CancelledError(RuvectorError):
-    """The caller asked to stop."""
-
-    sqlstate = "57014"
-
-
 class StoreError(RuvectorError):
     """Something is wrong with a store as a whole."""
 

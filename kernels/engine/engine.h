@@ -34,7 +34,7 @@ typedef enum rv_status
 	RV_OK = 0,
 	RV_BUSY,					/* rv_builder_poll: still running */
 	RV_INTERRUPTED,				/* the caller's flag was set; the state is kept, call again to go on */
-	RV_CANCELLED,				/* rv_builder_cancel was called */
+	RV_CANCELLED,				/* rv_builder_free while it was running */
 	RV_NO_MEMORY,
 	RV_CORRUPT,					/* the message names the section */
 	RV_INVALID,					/* a parameter or a vector that cannot be used */

@@ -106,7 +106,6 @@ extern RvInstance *rv_instance_get(Oid relid, Oid userid);
 
 /* Whether it derives from VectorForeignDataWrapper. */
 extern bool rv_instance_extended(RvInstance *instance);
-extern Oid	rv_instance_relid(RvInstance *instance);
 
 /* Transaction ends, for xact.c. `quiet` ones report a Python exception as WARNING. */
 typedef enum RvXactCall { RV_XACT_PRE_COMMIT, RV_XACT_COMMIT, RV_XACT_ROLLBACK } RvXactCall;

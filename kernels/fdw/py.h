@@ -22,7 +22,6 @@
 extern void rv_py_run(void (*body) (void *arg), void *arg);
 /* The same for the end of a transaction: an ERROR from body becomes a WARNING. */
 extern void rv_py_run_quiet(void (*body) (void *arg), void *arg);
-extern bool rv_py_started(void);
 /* Takes the GIL to drop one reference outside of a run; for memory-context callbacks. */
 extern void rv_py_drop(PyObject *object);
 

@@ -200,12 +200,6 @@ start(void)
 	started = true;
 }
 
-bool
-rv_py_started(void)
-{
-	return started;
-}
-
 /* ---- runs ------------------------------------------------------------------------------------------------- */
 
 PyObject *

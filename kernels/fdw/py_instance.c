@@ -390,9 +390,3 @@ rv_instance_extended(RvInstance *instance)
 {
 	return instance->extended;
 }
-
-Oid
-rv_instance_relid(RvInstance *instance)
-{
-	return instance->relid;
-}
