@@ -156,9 +156,10 @@ def functional_validation(run: Run) -> None:
 
 
 def recall_and_latency(run: Run) -> None:
-    """Both systems, the same queries, the same client, one after the other."""
+    """Both systems, the same queries, the same client, in turns: what else the machine does meets both."""
     data = run.dataset
     run.script.say(f"Recall@10 and latency of both, {len(data.queries)} queries")
+    sides = []
     for system, table, type_name, setting in (
         (PGVECTOR, "items", "vector", "hnsw.ef_search"),
         (RUVECTOR, "items_ruvector", "ruvector", "ruvector.ef_search"),
@@ -166,12 +167,15 @@ def recall_and_latency(run: Run) -> None:
         statement = f"SELECT id FROM {table} ORDER BY embedding <-> %s LIMIT {measure.K}"
         run.script.show(statement.replace("%s", "$1"))
         kind = wire.parameter_type(run.conn, type_name)
-        parameters = [kind(query) for query in data.queries]
-        points = run.curves[system] = []
-        for effort in EFFORTS:
+        sides.append((system, statement, setting, [kind(query) for query in data.queries]))
+        run.curves[system] = []
+    for effort in EFFORTS:
+        for system, statement, setting, parameters in sides:
             run.script.run(f"SET {setting} = {effort}")
-            points.append(measure.point(run.conn, statement, effort, parameters, data.base, data.queries, run.radii))
-            print(f" recall@10 {points[-1].recall:.3f}, median {points[-1].median_ms:.3f} ms", flush=True)
+            point = measure.point(run.conn, statement, effort, parameters, data.base, data.queries, run.radii)
+            run.curves[system].append(point)
+            print(f" recall@10 {point.recall:.3f}, median {point.median_ms:.3f} ms", flush=True)
+    for _, _, setting, _ in sides:
         run.conn.execute(f"RESET {setting}".encode())
 
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: PostgreSQL
 """A table hash-partitioned over three servers with postgres_fdw: docs/sharding.md, as written there.
 
-A coordinator and three shards, each a cluster of its own; the shards' options are those of the docs page. Queries must
-reach every shard's index, and what comes back must be what one machine with all the rows returns.
+A coordinator and three shards, each a cluster of its own, made by the statements of the page: only addresses are put in,
+and the statements for the first shard repeated for the others. Queries must reach every shard's index, and what comes back
+must be what one machine with all the rows returns.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +18,8 @@ import psycopg
 import pytest
 from harness import Database, Server, installations
 
-DATA = Path(__file__).parents[2] / "data"
+TOP = Path(__file__).parents[2]
+DATA = TOP / "data"
 ROWS = 3000
 SHARDS = 3
 
@@ -40,6 +43,29 @@ def load(conn: psycopg.Connection[tuple[object, ...]], table: str) -> None:
             copy.write_row((i, text(vector)))
 
 
+def page() -> tuple[str, str, str]:
+    """The page's SQL: what every shard runs, what it runs after loading, what the coordinator runs."""
+    blocks = re.findall(r"^```sql\n(.*?)^```", (TOP / "docs/sharding.md").read_text(), re.MULTILINE | re.DOTALL)
+    on_shard, indexed, on_coordinator = blocks
+    return on_shard, indexed, on_coordinator
+
+
+def addressed(code: str, number: int, shard: Database) -> str:
+    """The statements for the first shard as those for another, with its address."""
+    for old, new in (
+        ("shard0.example", str(shard.server.socket_dir)),
+        ("'5432'", f"'{shard.conn.info.port}'"),
+        ("dbname 'app'", f"dbname '{shard.name}'"),
+        ("user 'app'", f"user '{shard.conn.info.user}'"),
+        ("shard0", f"shard{number}"),
+        ("items_0", f"items_{number}"),
+        ("REMAINDER 0", f"REMAINDER {number}"),
+    ):
+        assert old in code, old
+        code = code.replace(old, new)
+    return code
+
+
 @pytest.fixture(scope="module")
 def sharded(scratch: Path) -> Iterator[Sharded]:
     found = [one for one in installations() if one.has_extension("postgres_fdw")]
@@ -47,27 +73,21 @@ def sharded(scratch: Path) -> Iterator[Sharded]:
         pytest.skip("none of the servers of RUVECTOR_TEST_PG has postgres_fdw")
     servers = [Server(found[0], scratch / f"shard{i}") for i in range(SHARDS + 1)]
     coordinator, *nodes = servers
-    shards = [node.database() for node in nodes]
-    db = coordinator.database(("ruvector", "postgres_fdw"))
-    db.execute("CREATE TABLE items (id bigint NOT NULL, embedding ruvector(384)) PARTITION BY HASH (id)")
+    shards = [node.database(()) for node in nodes]
+    db = coordinator.database(())
+    on_shard, indexed, on_coordinator = page()
+    for shard in shards:
+        shard.execute(on_shard)
+    common, for_one = on_coordinator.split("CREATE SERVER", 1)
+    for_one, after = for_one.split("-- likewise")
+    db.execute(common)
     for i, shard in enumerate(shards):
-        shard.execute("CREATE TABLE items (id bigint PRIMARY KEY, embedding ruvector(384))")
-        db.execute(
-            f"""CREATE SERVER shard{i} FOREIGN DATA WRAPPER postgres_fdw OPTIONS (
-                host '{shard.server.socket_dir}', port '{shard.conn.info.port}', dbname '{shard.name}',
-                extensions 'ruvector', fetch_size '20', async_capable 'true',
-                options '-c cursor_tuple_fraction=0.001')"""
-        )
-        db.execute(f"CREATE USER MAPPING FOR CURRENT_USER SERVER shard{i} OPTIONS (user '{shard.conn.info.user}')")
-        db.execute(
-            f"""CREATE FOREIGN TABLE items_{i} PARTITION OF items
-                FOR VALUES WITH (MODULUS {SHARDS}, REMAINDER {i}) SERVER shard{i} OPTIONS (table_name 'items')"""
-        )
+        db.execute(addressed("CREATE SERVER" + for_one, i, shard))
     load(db.conn, "items")
     for shard in shards:
-        shard.execute("CREATE INDEX items_idx ON items USING ruhnsw (embedding ruvector_l2_ops)")
-        shard.execute("ANALYZE items")
-    db.execute("ANALYZE items")
+        for statement in indexed.split(";"):
+            shard.execute(statement)
+    db.execute(after.split("\n", 1)[1])
     db.execute("CREATE TABLE all_items (id bigint PRIMARY KEY, embedding ruvector(384))")
     load(db.conn, "all_items")
     queries = [text(q) for q in np.load(DATA / "text384_queries.npy")[:20]]
