@@ -380,10 +380,26 @@ rv_batch_row(RvBatch *batch, int64 row, TupleTableSlot *slot)
 	}
 }
 
+/* A mapping by class is read by name, whatever it has beside: a class with __getitem__ looks like a sequence to C. */
+static bool
+is_sequence(PyObject *row)
+{
+	int			mapping;
+
+	if (PyList_Check(row) || PyTuple_Check(row))
+		return true;
+	if (PyDict_Check(row) || !PySequence_Check(row))
+		return false;
+	mapping = PyObject_IsInstance(row, rv_py_attribute("collections.abc", "Mapping"));
+	if (mapping < 0)
+		rv_py_raise();
+	return mapping == 0;
+}
+
 void
 rv_row_from_python(TupleDesc desc, RvType **types, Bitmapset *attrs, PyObject *row, TupleTableSlot *slot)
 {
-	bool		sequence = PySequence_Check(row) && !PyDict_Check(row);
+	bool		sequence = is_sequence(row);
 	Py_ssize_t	at = 0;
 
 	if (!sequence && !PyMapping_Check(row))

@@ -25,7 +25,7 @@ def numbers(fdw: FdwDatabase) -> FdwDatabase:
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("form", ["dict", "sequence"])
+@pytest.mark.parametrize("form", ["dict", "sequence", "namedtuple", "userdict", "numpy"])
 def test_rows_are_dicts_or_sequences(numbers: FdwDatabase, form: str) -> None:
     numbers.execute(f"ALTER FOREIGN TABLE numbers OPTIONS (ADD rows '{form}')")
     assert numbers.rows("SELECT * FROM numbers WHERE n < 4") == [

@@ -210,6 +210,29 @@ def plain_role(fdw: FdwDatabase) -> Iterator[FdwDatabase]:
     fdw.execute("RESET ROLE; DROP OWNED BY plain CASCADE; DROP ROLE plain")
 
 
+@pytest.mark.parametrize("version", ["0.5.1", "0.6.2", "0.7.4", "0.8.0"])
+def test_catalogs_of_older_versions(remote: Database, version: str) -> None:
+    """Before 0.7 there were no halfvec and sparsevec, before 0.8 index scans could not go on: then the remote sorts."""
+    remote.execute(f"UPDATE pg_extension SET extversion = '{version}' WHERE extname = '{remote.kind}'")  # type: ignore[attr-defined]
+    if version < "0.7":
+        for name in ("halfvec", "sparsevec"):
+            remote.execute(f"UPDATE pg_type SET typname = '{name}_then_unknown' WHERE typname = '{name}'")
+    made = {t.table_name: t for t in store_class("pgvector").import_schema("odd %s", options(remote), {}, None, [])}
+    assert made["items"].columns[-1].type_name == "ruvector(8)"
+    store, query = table(remote), DATA[5]
+    key = VectorSortKey("embedding", 15, "<->", query)
+    distances = ((DATA.astype(np.float64) - query) ** 2).sum(axis=1)
+    rare = (Qual("n", ">=", 560),)  # an index scan that ends after its first candidates finds few of these
+    request = SearchRequest(("id",), quals=rare, order=(key,), limit=20)
+    assert [row[0] for row in rows(store, request)] == [i + 1 for i in np.argsort(distances) if i >= 560][:20]
+    sorts = "+ 0.0" in store.explain(request)[0]
+    assert sorts == (version < "0.8" and remote.kind == "vector")  # type: ignore[attr-defined]
+    few = SearchRequest(("id",), order=(key,), limit=20)
+    assert "+ 0.0" not in store.explain(few)[0] and len(rows(store, few)) == 20
+    many = SearchRequest(("id",), order=(key,), limit=300)
+    assert [row[0] for row in rows(store, many)] == (np.argsort(distances)[:300] + 1).tolist()
+
+
 def test_who_needs_a_password(plain_role: FdwDatabase) -> None:
     fdw = plain_role
     given = ", ".join(f"{k} '{v}'" for k, v in conninfo_to_dict(fdw.dsn).items() if k != "user")

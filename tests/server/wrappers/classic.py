@@ -7,11 +7,22 @@ Every call that a test is to see is logged at INFO, so that it arrives as a noti
 import importlib
 import threading
 import time
+from collections import UserDict, namedtuple
 from collections.abc import Iterable
 from logging import CRITICAL, DEBUG, ERROR, INFO, WARNING
 
+import numpy
 from multicorn import ColumnDefinition, ForeignDataWrapper, TableDefinition, TransactionAwareForeignDataWrapper
 from multicorn.utils import check_interrupts, log_to_postgres
+
+Row = namedtuple("Row", ["n", "name", "value"])
+FORMS = {
+    "dict": lambda n, name, value: {"n": n, "name": name, "value": value},
+    "sequence": lambda *row: list(row),
+    "namedtuple": Row,
+    "userdict": lambda n, name, value: UserDict(n=n, name=name, value=value),
+    "numpy": lambda *row: numpy.array(row, dtype=object),
+}
 
 
 class Numbers(ForeignDataWrapper):
@@ -58,10 +69,7 @@ class Numbers(ForeignDataWrapper):
         limit = pushed.get("limit")
         for n in list(rows)[offset : None if limit is None else offset + limit]:
             value = None if n % 3 == 2 else n / 2
-            if self.options.get("rows") == "sequence":
-                yield [n, f"name {n}", value]
-            else:
-                yield {"n": n, "name": f"name {n}", "value": value}
+            yield FORMS[self.options.get("rows", "dict")](n, f"name {n}", value)
 
     def end_scan(self):
         if "ends" in self.options:
