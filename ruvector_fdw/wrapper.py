@@ -13,9 +13,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-
-from ruvector_fdw.abc import ColumnDefinition, Qual, SortKey, TableDefinition, VectorForeignDataWrapper
+from ruvector_fdw import guest
+from ruvector_fdw.abc import ColumnDefinition, SortKey, TableDefinition, VectorForeignDataWrapper
 from ruvector_fdw.errors import UnsupportedError
 from ruvector_fdw.request import (
     AnyQual,
@@ -25,6 +24,7 @@ from ruvector_fdw.request import (
     PushLevel,
     SearchRequest,
     TableStore,
+    VectorSortKey,
 )
 from ruvector_fdw.stores import open_table, store_class
 from ruvector_fdw.unknown import without_unknown
@@ -51,8 +51,9 @@ class RuvectorForeignDataWrapper(VectorForeignDataWrapper):
         return self.store.can_push(qual)
 
     def can_sort(self, sortkeys: list[Any]) -> Sequence[Any]:
+        ours = [key if isinstance(key, VectorSortKey) else SortKey(*key) for key in sortkeys]
         for count in range(len(sortkeys), 0, -1):
-            if self.store.can_sort(sortkeys[:count]):
+            if self.store.can_sort(ours[:count]):
                 return sortkeys[:count]
         return []
 
@@ -152,15 +153,27 @@ class RuvectorForeignDataWrapper(VectorForeignDataWrapper):
         self, quals: Iterable[Any], columns: Iterable[str], sortkeys: Iterable[Any] | None
     ) -> SearchRequest:
         """What of these quals the store takes; Multicorn checks all of them again."""
-        own = (Qual(qual.field_name, qual.operator, qual.value) for qual in quals)
-        pushed = tuple(qual for qual in own if qual.value is not None and self.store.can_push(qual))
+        read = [guest.qual_of(qual, self.columns) for qual in quals]
+        pushed = tuple(qual for qual in read if qual is not None and self.store.can_push(qual))
         wanted = set(columns)
-        order = tuple(SortKey(*key) for key in sortkeys or ())
+        order = tuple(guest.sort_keys(sortkeys or ()))
         return SearchRequest(tuple(name for name in self.columns if name in wanted), pushed, order)
 
     def get_rel_size(self, quals: list[Any], columns: Any) -> tuple[float, int]:
         estimate = self.store.estimate(self._multicorn_request(quals, columns, None))
         return (int(estimate.rows), estimate.width)
+
+    def explain(
+        self,
+        quals: list[Any],
+        columns: Any,
+        sortkeys: list[Any] | None = None,
+        verbose: bool = False,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> Iterator[str]:
+        for label, text in self.explain_scan(self._multicorn_request(quals, columns, sortkeys), verbose):
+            yield f"{label}: {text}"
 
     def execute(
         self,
@@ -170,22 +183,13 @@ class RuvectorForeignDataWrapper(VectorForeignDataWrapper):
         limit: int | None = None,
         offset: int | None = None,
     ) -> Iterator[dict[str, Any]]:
-        for batch in self.store.scan(self._multicorn_request(quals, columns, sortkeys)):
-            names = list(batch.columns)
-            for row in zip(*(_as_text(batch.columns[name], batch.nulls.get(name)) for name in names), strict=True):
-                yield dict(zip(names, row, strict=True))
+        request = self._multicorn_request(quals, columns, sortkeys)
+        known = without_unknown(request.quals)
+        if known is None:
+            return
+        for batch in self.store.scan(dataclasses.replace(request, quals=known)):
+            yield from guest.rows_of(batch, self.columns)
 
     @property
     def rowid_column(self) -> str:
         raise UnsupportedError("changing a store needs the host of ruvector_fdw")
-
-
-def _as_text(values: Sequence[Any] | np.ndarray[Any, Any], nulls: np.ndarray[Any, Any] | None) -> Iterator[Any]:
-    """Values as Multicorn can take them: a vector in its text form."""
-    for index, value in enumerate(values):
-        if nulls is not None and nulls[index]:
-            yield None
-        elif isinstance(value, np.ndarray):
-            yield "[" + ",".join(repr(float(x)) for x in value) + "]"
-        else:
-            yield value.item() if isinstance(value, np.generic) else value
