@@ -28,7 +28,8 @@ class Context:
     """What the suites share.
 
     `radii`: squared distance of each query's tenth neighbour; `rounds`: runs of a curve; `source`, `rows`: the file of
-    the data and how many of its rows were taken (None: all); `shards_pg`: a server with postgres_fdw, if there is one.
+    the data and how many of its rows were taken (None: all); `shards_pg`: a server with postgres_fdw, if there is one;
+    `growth_rows`: where growing ends.
     """
 
     conn: psycopg.Connection[Any]
@@ -41,6 +42,7 @@ class Context:
     source: Path
     rows: int | None
     shards_pg: str | None
+    growth_rows: int
 
 
 @dataclass

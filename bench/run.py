@@ -97,13 +97,14 @@ def _measure(context: Context, suites: dict[str, Suite], path: Path) -> None:
 @click.option("--only", multiple=True, type=click.Choice([*DATA, *NO_DATA]), help="Only these suites; may be repeated.")
 @click.option("--pg", help="Major version, or the path of a pg_config.  [default: 18]")
 @click.option("--shards-pg", metavar="PG_CONFIG|MAJOR", help="A server with postgres_fdw, for the suite shards.")
+@click.option("--growth-rows", type=click.IntRange(10_000), default=1_000_000, show_default=True, help="The last size.")
 @click.option("--rounds", type=click.IntRange(1, 99), default=3, show_default=True, help="Runs of every curve.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="[default: bench/results]")
 @click.option("--smoke", is_flag=True, help="2,000 rows, 20 queries: that it runs, not how fast.")
 @click.option("--docs", is_flag=True, help="Copy the results to docs/benchmarks and write docs/benchmarks.md.")
 def bench(
-    files: Sequence[Path], rows: int | None, only: Sequence[str], pg: str | None, shards_pg: str | None, rounds: int,
-    out: Path | None, smoke: bool, docs: bool,
+    files: Sequence[Path], rows: int | None, only: Sequence[str], pg: str | None, shards_pg: str | None, growth_rows: int,
+    rounds: int, out: Path | None, smoke: bool, docs: bool,
 ) -> None:  # fmt: skip
     """Measure pgvector and ruvector side by side."""
     chosen = {name: suite for name, suite in DATA.items() if not only or name in only}
@@ -119,7 +120,7 @@ def bench(
             run(conn, "CREATE EXTENSION vector")
             run(conn, "CREATE EXTENSION ruvector")
             radii = measure.exact_radii(data.base, data.queries)
-            context = Context(conn, dsn, cluster, data, radii, smoke, rounds, file, rows, shards_pg)
+            context = Context(conn, dsn, cluster, data, radii, smoke, rounds, file, rows, shards_pg, growth_rows)
             _measure(context, chosen, out / f"{data.name.removesuffix('_base')}-{len(data.base)}.json")
             if number == 0:
                 _measure(context, general, out / "general.json")
