@@ -31,6 +31,19 @@ dot32_masked(__m512i sum, __m512i q, const int8_t *x, __mmask32 lanes)
 	return _mm512_dpwssd_epi32(sum, q, _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(lanes, x)));
 }
 
+/* Modulo 2^32: the compiler's own _mm512_reduce_add_epi32 adds signed lanes, whose overflow C leaves undefined. */
+INLINED __m256i
+halves(__m512i v)
+{
+	return _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+}
+
+INLINED int32_t
+sum_i32(__m512i v)
+{
+	return rv_sum_i32(halves(v));
+}
+
 static int32_t
 dot_i16_i8(const int16_t *q, const int8_t *x, size_t n)
 {
@@ -53,7 +66,7 @@ dot_i16_i8(const int16_t *q, const int8_t *x, size_t n)
 
 		s0 = dot32_masked(s0, _mm512_maskz_loadu_epi16(lanes, q + i), x + i, lanes);
 	}
-	return _mm512_reduce_add_epi32(_mm512_add_epi32(_mm512_add_epi32(s0, s1), _mm512_add_epi32(s2, s3)));
+	return sum_i32(_mm512_add_epi32(_mm512_add_epi32(s0, s1), _mm512_add_epi32(s2, s3)));
 }
 
 static void
@@ -77,8 +90,7 @@ dot4_i16_i8(const int16_t *q, const int8_t *const rows[4], size_t n, int32_t out
 		for (int r = 0; r < 4; r++)
 			sums[r] = dot32_masked(sums[r], v, rows[r] + i, lanes);
 	}
-	for (int r = 0; r < 4; r++)
-		out[r] = _mm512_reduce_add_epi32(sums[r]);
+	_mm_storeu_si128((__m128i *) out, rv_sum4_i32(halves(sums[0]), halves(sums[1]), halves(sums[2]), halves(sums[3])));
 }
 
 static int32_t
@@ -110,7 +122,7 @@ dot_i8(const int8_t *a, const int8_t *b, size_t n)
 		s0 = _mm512_dpbusd_epi32(s0, _mm512_xor_si512(_mm512_maskz_loadu_epi8(lanes, a + i), top), y);
 		b0 = _mm512_dpbusd_epi32(b0, ones, y);
 	}
-	return _mm512_reduce_add_epi32(_mm512_sub_epi32(_mm512_add_epi32(s0, s1), _mm512_slli_epi32(_mm512_add_epi32(b0, b1), 7)));
+	return sum_i32(_mm512_sub_epi32(_mm512_add_epi32(s0, s1), _mm512_slli_epi32(_mm512_add_epi32(b0, b1), 7)));
 }
 
 /* |a - b| of 64 codes, as unsigned bytes */
@@ -138,7 +150,7 @@ l2_squared_i8(const int8_t *a, const int8_t *b, size_t n)
 		s0 = _mm512_dpwssd_epi32(s0, even, even);
 		s1 = _mm512_dpwssd_epi32(s1, odd, odd);
 	}
-	return _mm512_reduce_add_epi32(_mm512_add_epi32(s0, s1));
+	return sum_i32(_mm512_add_epi32(s0, s1));
 }
 
 static int32_t

@@ -78,7 +78,6 @@ RV_MASKED_LOAD(_mm512_maskz_loadu_epi64, __m512i, __mmask8, uint64_t)
 RV_MASKED_LOAD(_mm512_maskz_loadu_ps, __m512, __mmask16, float)
 RV_MASKED_STORE(_mm512_mask_storeu_ps, __m512, __mmask16, float)
 RV_MASKED_STORE(_mm256_mask_storeu_epi16, __m256i, __mmask16, uint16_t)
-RV_REDUCE_ADD(_mm512_reduce_add_epi32, __m512i, uint32_t)
 RV_REDUCE_ADD(_mm512_reduce_add_epi64, __m512i, uint64_t)
 RV_REDUCE_ADD(_mm512_reduce_add_ps, __m512, float)
 
