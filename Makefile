@@ -72,4 +72,4 @@ dist: build
 	@$(PY) -m build --no-isolation -o dist .
 
 clean:
-	rm -rf build dist *.egg-info ruvector_fdw/_engine*.so
+	rm -rf build build-* dist *.egg-info ruvector_fdw/_engine*.so
