@@ -37,7 +37,7 @@ check_spec(const rv_spec &spec)
 		fail(RV_INVALID, "dims must be between 1 and 16000, not %u", spec.dims);
 	if (bits && spec.dims > 64000)
 		fail(RV_INVALID, "bit strings must have between 1 and 64000 bits, not %u", spec.dims);
-	if (spec.kind == RV_KIND_HNSW && (spec.m < 2 || spec.m > 100))
+	if (spec.kind == RV_KIND_HNSW && (spec.m < GRAPH_MIN_M || spec.m > GRAPH_MAX_M))
 		fail(RV_INVALID, "m must be between 2 and 100, not %u", spec.m);
 	if (spec.kind == RV_KIND_HNSW && (spec.ef_construction < 4 || spec.ef_construction > 1000))
 		fail(RV_INVALID, "ef_construction must be between 4 and 1000, not %u", spec.ef_construction);

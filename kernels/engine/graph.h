@@ -17,6 +17,11 @@ namespace rv
 {
 
 constexpr uint32_t GRAPH_MAX_LEVEL = 32;
+constexpr uint32_t GRAPH_MIN_M = 2;
+constexpr uint32_t GRAPH_MAX_M = 100;
+
+/* Nodes that a walk keeps on the upper levels, measured in docs/design/engine.md. */
+constexpr uint32_t GRAPH_UPPER_BEAM = 8;
 
 struct GraphLevel
 {

@@ -90,25 +90,6 @@ GraphBuilder::read_links(uint32_t node, uint32_t level, uint32_t *out)
 	return *links.count;
 }
 
-/* Walks to the nearest node that the links of one level lead to. */
-void
-GraphBuilder::descend(Worker *worker, uint32_t level, Candidate *nearest)
-{
-	for (bool moved = true; moved;)
-	{
-		const uint32_t n = read_links(nearest->node, level, worker->ids.data());
-
-		moved = false;
-		space_.many(worker->self, worker->ids.data(), n, worker->distances.data());
-		for (uint32_t i = 0; i < n; i++)
-			if (worker->distances[i] < nearest->distance)
-			{
-				*nearest = {worker->distances[i], worker->ids[i]};
-				moved = true;
-			}
-	}
-}
-
 /* Extends worker->beam (entry points, sorted) to the ef nearest that the links lead to. */
 void
 GraphBuilder::search(Worker *worker, uint32_t level, uint32_t ef)
@@ -165,6 +146,15 @@ GraphBuilder::search(Worker *worker, uint32_t level, uint32_t ef)
 		}
 		at = std::min(at + 1, first);
 	}
+}
+
+/* From the entry down to above `level`: what is nearest to worker->self there becomes the beam. */
+void
+GraphBuilder::approach(Worker *worker, uint32_t level)
+{
+	worker->beam.assign(1, {space_.one(worker->self, entry_), entry_});
+	for (uint32_t above = max_level_; above > level; above--)
+		search(worker, above, GRAPH_UPPER_BEAM);
 }
 
 /* Leaves in candidates (sorted by distance to one base) at most want, in order of distance, none nearer to a chosen
@@ -230,17 +220,12 @@ GraphBuilder::link_back(Worker *worker, uint32_t node, uint32_t level, Candidate
 void
 GraphBuilder::insert(Worker *worker, uint32_t node)
 {
-	Candidate	nearest;
 	const uint32_t top = levels_[node];
 
 	space_.begin(&worker->self, node);
 	space_.widen(&worker->self);
-	nearest = {space_.one(worker->self, entry_), entry_};
-	for (uint32_t level = max_level_; level > top; level--)
-		descend(worker, level, &nearest);
-
+	approach(worker, top);
 	worker->found.resize(top + 1);
-	worker->beam.assign(1, nearest);
 	for (uint32_t level = std::min(top, max_level_) + 1; level-- > 0;)
 	{
 		search(worker, level, ef_);

@@ -42,7 +42,7 @@ private:
 
 	List		list(uint32_t node, uint32_t level);
 	void		insert(Worker *worker, uint32_t node);
-	void		descend(Worker *worker, uint32_t level, Candidate *nearest);
+	void		approach(Worker *worker, uint32_t level);
 	void		search(Worker *worker, uint32_t level, uint32_t ef);
 	void		select(Worker *worker, std::vector<Candidate> *candidates, uint32_t want);
 	void		link_back(Worker *worker, uint32_t node, uint32_t level, Candidate to);

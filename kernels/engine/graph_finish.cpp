@@ -92,15 +92,16 @@ GraphBuilder::connect_unreachable(Worker *worker, const Jobs *jobs)
 		jobs->check_cancelled();
 		space_.begin(&worker->self, node);
 		space_.widen(&worker->self);
-		Candidate	start = {space_.one(worker->self, entry_), entry_};
+		approach(worker, 0);
 
-		for (uint32_t level = max_level_; level > 0; level--)
-			descend(worker, level, &start);
-		if (parent[start.node] == NO_ID)
-			start = {space_.one(worker->self, entry_), entry_};
-		worker->beam.assign(1, start);
+		std::vector<Candidate> &beam = worker->beam;
+
+		beam.erase(std::remove_if(beam.begin(), beam.end(), [&](const Candidate &c) { return parent[c.node] == NO_ID; }),
+				   beam.end());
+		if (beam.empty())
+			beam.push_back({space_.one(worker->self, entry_), entry_});
 		search(worker, 0, ef_);
-		for (const Candidate &c : worker->beam)
+		for (const Candidate &c : beam)
 		{
 			const List	links = list(c.node, 0);
 			uint32_t	place = *links.count;

@@ -16,9 +16,21 @@ rv_scratch::begin(uint32_t nodes)
 	pool.clear();
 	found.clear();
 	fences.clear();
-	if (seen.size() < nodes || ++stamp == 0)
+	if (seen.size() < nodes)
 	{
-		seen.assign(std::max<size_t>(seen.size(), nodes), 0);
+		seen.assign(nodes, 0);
+		stamp = 0;
+	}
+	next_stamp();
+}
+
+/* Nothing is seen any more. */
+void
+rv_scratch::next_stamp()
+{
+	if (++stamp == 0)
+	{
+		std::fill(seen.begin(), seen.end(), 0);
 		stamp = 1;
 	}
 }

@@ -49,6 +49,7 @@ struct rv_scratch
 	std::vector<rv::Found> found;	/* the current batch */
 
 	void		begin(uint32_t nodes);
+	void		next_stamp();
 	size_t		bytes() const;
 };
 
@@ -104,7 +105,10 @@ struct rv_search
 	bool		range_batch(bool *more);
 
 private:
+	struct UpperBeam;
+
 	void		enter();
+	void		walk_level(const rv::GraphLevel &level, UpperBeam *beam);
 	bool		expand();
 	void		widen();
 	void		trim_ranking(size_t room);

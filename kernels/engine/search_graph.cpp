@@ -25,6 +25,14 @@ beam_width(size_t nodes, bool estimated)
 	return static_cast<uint32_t>(std::min<size_t>(estimated ? nodes + nodes / 4 + 8 : nodes, INT32_MAX));
 }
 
+inline uint32_t
+level_node(const GraphLevel &level, uint32_t position, uint32_t nodes)
+{
+	if (position >= level.count || level.node[position] >= nodes)
+		fail(RV_CORRUPT, "section \"upper\" has an invalid link");
+	return level.node[position];
+}
+
 inline void
 prefetch_links(const GraphView &graph, Entry entry)
 {
@@ -36,60 +44,105 @@ prefetch_links(const GraphView &graph, Entry entry)
 
 }								/* namespace */
 
-/* From the entry through the upper levels: the nearest node becomes the beam. */
+/* The beam of a walk on an upper level, sorted. */
+struct rv_search::UpperBeam
+{
+	struct Place
+	{
+		Entry		entry;
+		uint32_t	position;	/* on the level */
+	};
+	Place		places[GRAPH_UPPER_BEAM + 1];
+	uint32_t	count = 0;
+
+	/* False: it is full of nearer ones. */
+	bool
+	insert(Entry entry, uint32_t position)
+	{
+		uint32_t	i = count;
+
+		if (count == GRAPH_UPPER_BEAM && !nearer(entry, places[count - 1].entry))
+			return false;
+		for (; i > 0 && nearer(entry, places[i - 1].entry); i--)
+			places[i] = places[i - 1];
+		places[i] = {entry, position};
+		count = std::min(count + 1, GRAPH_UPPER_BEAM);
+		return true;
+	}
+};
+
+/* Brings the beam to the nearest of its level. */
+void
+rv_search::walk_level(const GraphLevel &level, UpperBeam *beam)
+{
+	const GraphView &graph = segment->graph;
+	const Scorer &scorer = traversal != nullptr ? *traversal : *stored;
+	uint32_t	ids[GRAPH_MAX_M];
+	uint32_t	positions[GRAPH_MAX_M];
+	float		keys[GRAPH_MAX_M];
+
+	for (uint32_t i = 0; i < beam->count;)
+	{
+		if ((beam->places[i].entry.node & EXPANDED) != 0)
+		{
+			i++;
+			continue;
+		}
+		beam->places[i].entry.node |= EXPANDED;
+
+		const uint32_t *links = level.links + static_cast<size_t>(beam->places[i].position) * graph.m;
+		uint32_t	n = 0;
+
+		for (uint32_t j = 0; j < graph.m && links[j] != NO_ID; j++)
+		{
+			const uint32_t id = level_node(level, links[j], graph.nodes);
+
+			if (scratch->seen[id] == scratch->stamp)
+				continue;
+			scratch->seen[id] = scratch->stamp;
+			scorer.prefetch(id);
+			ids[n] = id;
+			positions[n++] = links[j];
+		}
+		scorer.keys(ids, n, keys);
+		stats.visited += n;
+		for (uint32_t j = 0; j < n; j++)
+			if (beam->insert({keys[j], ids[j]}, positions[j]))
+				i = 0;
+	}
+}
+
+/* From the entry through the upper levels: what is nearest there becomes the beam. */
 void
 rv_search::enter()
 {
 	const GraphView &graph = segment->graph;
 	const Scorer &scorer = traversal != nullptr ? *traversal : *stored;
-	const uint32_t checked_nodes = graph.nodes;
-	uint32_t	position = graph.entry;
-	uint32_t	ids[256];
-	uint32_t	places[256];
-	float		keys[256];
-	Entry		best = {};
+	UpperBeam	upper;
+	Entry		entry = {};
 
+	entry.node = graph.levels.empty() ? graph.entry : level_node(graph.levels.back(), graph.entry, graph.nodes);
+	scorer.keys(&entry.node, 1, &entry.key);
+	stats.visited++;
+	scratch->seen[entry.node] = scratch->stamp;
+	upper.insert(entry, graph.entry);
 	for (size_t l = graph.levels.size(); l-- > 0;)
 	{
-		const GraphLevel &level = graph.levels[l];
-
-		if (position >= level.count || level.node[position] >= checked_nodes)
-			fail(RV_CORRUPT, "section \"upper\" has an invalid node");
-		best.node = level.node[position];
-		scorer.keys(&best.node, 1, &best.key);
-		for (bool moved = true; moved;)
+		walk_level(graph.levels[l], &upper);
+		scratch->next_stamp();
+		for (uint32_t i = 0; i < upper.count; i++)
 		{
-			const uint32_t *links = level.links + static_cast<size_t>(position) * graph.m;
-			uint32_t	n = 0;
+			UpperBeam::Place *place = &upper.places[i];
 
-			moved = false;
-			for (; n < graph.m && links[n] != NO_ID; n++)
-			{
-				places[n] = links[n];
-				if (places[n] >= level.count || level.node[places[n]] >= checked_nodes)
-					fail(RV_CORRUPT, "section \"upper\" has an invalid link");
-				ids[n] = level.node[places[n]];
-				scorer.prefetch(ids[n]);
-			}
-			scorer.keys(ids, n, keys);
-			stats.visited += n;
-			for (uint32_t i = 0; i < n; i++)
-				if (keys[i] < best.key)
-				{
-					best = {keys[i], ids[i]};
-					position = places[i];
-					moved = true;
-				}
+			place->entry.node &= ~EXPANDED;
+			place->position = graph.levels[l].down[place->position];
+			if (place->position >= (l > 0 ? graph.levels[l - 1].count : graph.nodes))
+				fail(RV_CORRUPT, "section \"upper\" has an invalid node");
+			scratch->seen[place->entry.node] = scratch->stamp;
 		}
-		position = level.down[position];
 	}
-	if (position >= graph.nodes)
-		fail(RV_CORRUPT, "section \"upper\" has an invalid node");
-	best.node = position;
-	scorer.keys(&best.node, 1, &best.key);
-	stats.visited++;
-	scratch->seen[best.node] = scratch->stamp;
-	scratch->beam.push_back(best);
+	for (uint32_t i = 0; i < upper.count; i++)
+		scratch->beam.push_back(upper.places[i].entry);
 	entered = true;
 }
 
@@ -119,8 +172,8 @@ rv_search::expand()
 	std::vector<Entry> &beam = scratch->beam;
 	uint8_t    *seen = scratch->seen.data();
 	const uint8_t stamp = scratch->stamp;
-	uint32_t	ids[256];
-	float		keys[256];
+	uint32_t	ids[2 * GRAPH_MAX_M];
+	float		keys[2 * GRAPH_MAX_M];
 
 	beam.reserve(static_cast<size_t>(width) + 1);
 	for (;;)

@@ -59,7 +59,7 @@ check_spec(const SegmentHeader &h)
 		fail(RV_CORRUPT, "section \"header\" has impossible counts");
 	if (h.kind == RV_KIND_IVF && (h.element == RV_ELEMENT_SPARSE || h.metric == RV_METRIC_L1 || h.metric == RV_METRIC_JACCARD))
 		fail(RV_UNSUPPORTED, "segment has lists of an element or metric that has none");
-	if (h.kind == RV_KIND_HNSW && (h.m < 2 || h.m > 100))
+	if (h.kind == RV_KIND_HNSW && (h.m < GRAPH_MIN_M || h.m > GRAPH_MAX_M))
 		fail(RV_CORRUPT, "section \"header\" has an impossible m");
 }
 
