@@ -49,6 +49,8 @@ def describe(conn: psycopg.Connection[Any], dataset: Dataset) -> dict[str, Any]:
             "cores": os.cpu_count(),
             "memory_mb": int(_field("/proc/meminfo", r"^MemTotal:\s*(\d+)")) // 1024,
             "kernel": platform.release(),
+            # What else the machine did: near 1 when a run had it to itself.
+            "load_average": round(os.getloadavg()[0], 1),
         },
         "server": version,
         "simd": simd,

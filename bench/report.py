@@ -30,7 +30,8 @@ point of every curve:
 Times are full round trips of a prepared statement with a binary parameter: the median of all queries, and of several
 runs the median run. Recall is recall@10 against the exact answer. `times better` is above 1 where ruvector needs less
 (or does more); `-` stands where a curve does not reach that recall. pgvector has the same `m`, `ef_construction` and
-`lists`, and the memory that its builds ask for. Compare ratios: another machine has other milliseconds.
+`lists`, and the memory that its builds ask for. Compare ratios: another machine has other milliseconds, and so has this one when
+it is busy (the load average stands below each table).
 """
 
 
@@ -70,6 +71,7 @@ def _measured(suite: Mapping[str, Any]) -> str:
     """How the figures of a suite came about, in a line."""
     origin = suite["provenance"]
     parts = [origin["date"][:10], f"commit `{origin['commit'][:10]}`", f"`{' '.join(origin['command'])}`"]
+    parts.append(f"load average {origin['machine']['load_average']}")
     spread = _spread([one for points in _points(suite).values() for one in points])
     if spread is not None:
         parts.append(f"{origin['rounds']} runs, at most {spread:.0%} apart")
