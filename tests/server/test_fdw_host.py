@@ -289,6 +289,26 @@ def test_a_query_is_cancelled_inside_python(trouble: FdwDatabase, what: str) -> 
     assert trouble.value("SELECT 1") == 1
 
 
+def test_every_phase_can_be_cancelled(fdw: FdwDatabase) -> None:
+    fdw.server_for("classic.Slow")
+    statements = {
+        "init": "SELECT * FROM t", "get_rel_size": "SELECT * FROM t", "can_sort": "SELECT * FROM t ORDER BY n",
+        "explain": "EXPLAIN SELECT * FROM t", "begin": "SELECT * FROM t", "next": "SELECT * FROM t",
+        "end_scan": "SELECT * FROM t", "insert": "INSERT INTO t VALUES (1)", "update": "UPDATE t SET n = 2",
+        "delete": "DELETE FROM t", "end_modify": "INSERT INTO t VALUES (1)", "pre_commit": "SELECT * FROM t",
+        "import_schema": "IMPORT FOREIGN SCHEMA a FROM SERVER s INTO public",
+    }  # fmt: skip
+    for phase, statement in statements.items():
+        fdw.table("t", "n int", phase=phase)
+        timer = threading.Timer(0.15, fdw.conn.cancel)
+        timer.start()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            fdw.execute(statement)
+        timer.join()
+        fdw.execute("DROP FOREIGN TABLE t")
+    assert fdw.value("SELECT 1") == 1
+
+
 def test_a_session_is_ended_inside_python(trouble: FdwDatabase) -> None:
     trouble.table("t", "n int", what="loop")
     pid = trouble.value("SELECT pg_backend_pid()")

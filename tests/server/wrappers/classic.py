@@ -235,6 +235,63 @@ class Trouble(ForeignDataWrapper):
         yield {"n": 0}
 
 
+class Slow(ForeignDataWrapper):
+    """Works for ever in the phase that its option names."""
+
+    rowid_column = "n"
+
+    def __init__(self, fdw_options, fdw_columns):
+        super().__init__(fdw_options, fdw_columns)
+        self.phase = fdw_options["phase"]
+        self.reach("init")
+
+    def reach(self, phase):
+        while phase == self.phase:
+            sum(range(1000))
+
+    def get_rel_size(self, quals, columns):
+        self.reach("get_rel_size")
+        return (1, 1)
+
+    def can_sort(self, sortkeys):
+        self.reach("can_sort")
+        return []
+
+    def explain(self, quals, columns, **more):
+        self.reach("explain")
+        return []
+
+    def execute(self, quals, columns):
+        yield {"n": 1}
+        self.reach("next")
+
+    def end_scan(self):
+        self.reach("end_scan")
+
+    def begin(self, serializable):
+        self.reach("begin")
+
+    def pre_commit(self):
+        self.reach("pre_commit")
+
+    def insert(self, values):
+        self.reach("insert")
+
+    def update(self, rowid, newvalues):
+        self.reach("update")
+
+    def delete(self, rowid):
+        self.reach("delete")
+
+    def end_modify(self):
+        self.reach("end_modify")
+
+    @classmethod
+    def import_schema(cls, *arguments):
+        while True:
+            sum(range(1000))
+
+
 class Schemas(ForeignDataWrapper):
     """IMPORT FOREIGN SCHEMA."""
 
