@@ -76,6 +76,8 @@ def main() -> None:
             traceback.print_exc()
         message = ex.format_message() if isinstance(ex, click.ClickException) else str(ex)
         print(f"error: {message or type(ex).__name__}", file=sys.stderr)
-        if isinstance(ex, RuvectorError) and ex.hint:
-            print(f"hint: {ex.hint}", file=sys.stderr)
+        if isinstance(ex, RuvectorError):
+            for label, text in (("detail", ex.detail), ("hint", ex.hint)):
+                if text:
+                    print(f"{label}: {text}", file=sys.stderr)
         sys.exit(1)

@@ -8,6 +8,7 @@ read goes to stdout, progress to stderr.
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import click
 import numpy as np
 
-from ruvector_fdw.errors import OptionError, StoreError
+from ruvector_fdw.errors import InvalidValueError, OptionError, StoreAccessError, StoreError
 from ruvector_fdw.store import Store
 from ruvector_fdw.stores.numpy import map_vectors
 from ruvector_fdw.stores.store.schema import INDEX_KINDS, LIMITS, QUANTIZATIONS
@@ -33,14 +34,34 @@ def store() -> None:
 @store.command()
 @_STORE
 @click.option("--dims", type=int, required=True, help="Elements of every vector.")
-@click.option("--metric", type=click.Choice(_METRICS), default="l2", show_default=True)
-@click.option("--index", type=click.Choice(INDEX_KINDS), default="hnsw", show_default=True)
-@click.option("--quantization", type=click.Choice(QUANTIZATIONS), default="sq8", show_default=True)
-@click.option("--element", type=click.Choice(list(METRICS_OF_ELEMENT)), default="f32", show_default=True)
+@click.option(
+    "--metric",
+    type=click.Choice(_METRICS),
+    default="l2",
+    show_default=True,
+    help="The distance that is indexed; the last two are for bits.",
+)
+@click.option(
+    "--index", type=click.Choice(INDEX_KINDS), default="hnsw", show_default=True, help="flat is exact, and slower."
+)
+@click.option(
+    "--quantization",
+    type=click.Choice(QUANTIZATIONS),
+    default="sq8",
+    show_default=True,
+    help="How the index codes vectors; the full ones are always kept beside.",
+)
+@click.option(
+    "--element",
+    type=click.Choice(list(METRICS_OF_ELEMENT)),
+    default="f32",
+    show_default=True,
+    help="What a vector is made of: ruvector, halfvec, bit or sparsevec.",
+)
 @click.option("--column", "columns", multiple=True, metavar="NAME:TYPE", help="A payload column (repeatable).")
 @click.option("--indexed", multiple=True, metavar="NAME", help="A column that is often filtered by (repeatable).")
 @click.option("--not-null", multiple=True, metavar="NAME", help="A column that must have a value (repeatable).")
-@click.option("--vector-column", default="embedding", show_default=True)
+@click.option("--vector-column", metavar="NAME", default="embedding", show_default=True, help="Its name.")
 @click.option("--set", "limits", multiple=True, metavar="NAME=NUMBER", help=f"One of {', '.join(LIMITS)}.")
 def create(
     path: Path,
@@ -87,23 +108,30 @@ def load(path: Path, vectors: Path, number: str | None, payload: Path | None, qu
 @click.option("--rebuild", is_flag=True, help="Build all segments again, also damaged or missing ones.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def compact(path: Path, rebuild: bool, quiet: bool) -> None:
-    """Make one segment of all rows, and give back the space of dead ones."""
+    """Make one segment of all rows, without the dead.
+
+    Others may read and write meanwhile. Gives the space of dead rows back.
+    """
     with Store(path) as opened:
         opened.compact(rebuild, progress=not quiet)
         found = opened.stats()
-    click.echo(f"{found['rows']} rows in {found['segments']} segments, {_size(found['segment_bytes'])}")
+    plural = "" if found["segments"] == 1 else "s"
+    click.echo(f"{found['rows']} rows in {found['segments']} segment{plural}, {_size(found['segment_bytes'])}")
 
 
 @store.command()
 @_STORE
 def check(path: Path) -> None:
-    """Verify checksums, links and counts; exit status 1 when something is wrong."""
+    """Verify checksums, links and counts.
+
+    Prints what is wrong, and exits with status 1 when something is.
+    """
     with Store(path) as opened:
         problems = opened.check()
     for problem in problems:
         click.echo(problem)
     if problems:
-        raise StoreError(f'store "{path}" has {len(problems)} problems')
+        raise StoreError(f'store "{path}" is not sound: {len(problems)} found')
     click.echo("sound")
 
 
@@ -139,7 +167,13 @@ def _number(text: str, name: str) -> int:
 
 def _payload(path: Path, count: int) -> dict[str, list[str | None]]:
     """A CSV file by column; an empty field is NULL."""
-    with open(path, newline="", encoding="utf-8") as opened:
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as ex:
+        raise StoreAccessError.of(f'could not read file "{path}"', ex) from ex
+    except UnicodeDecodeError as ex:
+        raise InvalidValueError(f'file "{path}" is not in UTF-8: {ex}', sqlstate="22021") from ex
+    with io.StringIO(text, newline="") as opened:
         rows = csv.reader(opened)
         names = next(rows, [])
         columns: dict[str, list[str | None]] = {name: [] for name in names}

@@ -246,7 +246,7 @@ class Store:
         """All rows in batches, without an order; `Batch.rowids` names them."""
         names = columns if columns is not None else [column.name for column in self.spec.columns]
         request = SearchRequest(columns=self._names(names), quals=tuple(self._conditions(where)), need_rowids=True)
-        with self._open.snapshot() as snapshot:
+        with self._open.snapshot(rows_only=True) as snapshot:
             yield from Scan(snapshot, request, Effort()).batches()
 
     def _order(self, query: Any, metric: str | None) -> VectorSortKey:

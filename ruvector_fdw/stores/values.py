@@ -43,6 +43,17 @@ class Codec:
     ordered: bool = False
     text: bool = False
     plain: bool = False
+    calendar: bool = False
+
+    def operand(self, value: Any) -> Any:
+        """A value to compare stored ones with, which may lie outside of what the column can hold."""
+        if self.calendar and isinstance(value, str) and value not in _INFINITE:
+            try:
+                return self.encode(value)
+            except InvalidValueError:
+                # a year that Python's calendar has not: before every digit, or after them, and equal to nothing
+                return "-infinity0" if value.endswith("BC") else "a"
+        return self.encode(value)
 
 
 def _wrong(what: str, value: Any) -> InvalidValueError:
@@ -102,6 +113,7 @@ def _encode_uuid(value: Any) -> bytes:
 
 
 _INFINITE = ("-infinity", "infinity")
+_MIDNIGHT_AT_THE_END = "24:00:00"
 
 
 def _stamp(value: dt.datetime) -> str:
@@ -156,7 +168,9 @@ def _parse(function: Callable[[str], Any], name: str, value: str) -> Any:
     try:
         return function(value)
     except ValueError as ex:
-        raise _wrong(name, value) from ex
+        error = _wrong(name, value)
+        error.hint = "A store keeps the years 1 to 9999."
+        raise error from ex
 
 
 def _decode_date(value: str) -> Any:
@@ -172,11 +186,17 @@ def _decode_timestamptz(value: str) -> Any:
 
 
 def _encode_time(value: Any) -> str:
+    if value == _MIDNIGHT_AT_THE_END:
+        return f"{value}.000000"
     if isinstance(value, str):
         value = _parse(dt.time.fromisoformat, "time", value)
     if isinstance(value, dt.time) and value.tzinfo is None:
         return value.isoformat(timespec="microseconds")
     raise _wrong("time", value)
+
+
+def _decode_time(value: str) -> Any:
+    return _MIDNIGHT_AT_THE_END if value.startswith("24") else dt.time.fromisoformat(value)
 
 
 def _encode_interval(value: Any) -> str:
@@ -228,10 +248,14 @@ _CODECS: dict[str, Codec] = {
     "character": _OPAQUE,
     "bytea": Codec("BLOB", _encode_bytes, _identity, equal=True, ordered=True, plain=True),
     "uuid": Codec("BLOB", _encode_uuid, lambda raw: uuid.UUID(bytes=raw), equal=True, ordered=True),
-    "date": Codec("TEXT", _encode_date, _decode_date, equal=True, ordered=True),
-    "timestamp without time zone": Codec("TEXT", _encode_timestamp, _decode_timestamp, equal=True, ordered=True),
-    "timestamp with time zone": Codec("TEXT", _encode_timestamptz, _decode_timestamptz, equal=True, ordered=True),
-    "time without time zone": Codec("TEXT", _encode_time, dt.time.fromisoformat, equal=True, ordered=True),
+    "date": Codec("TEXT", _encode_date, _decode_date, equal=True, ordered=True, calendar=True),
+    "timestamp without time zone": Codec(
+        "TEXT", _encode_timestamp, _decode_timestamp, equal=True, ordered=True, calendar=True
+    ),
+    "timestamp with time zone": Codec(
+        "TEXT", _encode_timestamptz, _decode_timestamptz, equal=True, ordered=True, calendar=True
+    ),
+    "time without time zone": Codec("TEXT", _encode_time, _decode_time, equal=True, ordered=True),
     "interval": Codec("TEXT", _encode_interval, _decode_interval),
     "numeric": Codec("TEXT", _encode_numeric, Decimal),
     "json": Codec("TEXT", _encode_json, jsontext.loads),

@@ -37,7 +37,7 @@ def test_create_load_stats_compact_check(tmp_path: Path) -> None:
     told = json.loads(ruvector("stats", path, "--json").stdout)
     assert (told["rows"], told["dead_rows"], told["segment_keys"]) == (199, 1, 200)
     assert told["spec"]["metric"] == "l2"
-    assert "199 rows in 1 segments" in ruvector("compact", path, "--quiet").stdout
+    assert "199 rows in 1 segment" in ruvector("compact", path, "--quiet").stdout
     assert ruvector("check", path).stdout == "sound\n"
     assert "hnsw over 6 x f32, l2, sq8" in ruvector("stats", path).stdout
 
@@ -53,7 +53,10 @@ def test_failures(tmp_path: Path) -> None:
         (("create", tmp_path / "t", "--dims", "6", "--metric", "l3"), 2, "l3"),
         (("load", tmp_path / "s", tmp_path / "v.npy", "--quiet"), 1, "expected 6 dimensions, not 5"),
         (("load", tmp_path / "s", tmp_path / "v.npy", "--payload", tmp_path / "p.csv"), 2, "another number of rows"),
-        (("stats", tmp_path / "none"), 1, "does not exist"),
+        (("load", tmp_path / "s", tmp_path / "v.npy", "--payload", tmp_path / "no.csv"), 1, 'could not read file "'),
+        (("load", tmp_path / "s", tmp_path / "v.npy", "--payload", tmp_path / "v.npy"), 1, "is not in UTF-8"),
+        (("create", tmp_path / "t", "--dims", "6", "--set", "m=1"), 1, "detail: 2 to 100."),
+        (("stats", tmp_path / "none"), 1, 'hint: Make one with "ruvector store create"'),
     ]:
         done = ruvector(*arguments)
         assert (done.returncode, done.stdout) == (status, ""), done

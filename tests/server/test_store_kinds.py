@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -142,3 +143,71 @@ def test_stores_that_cannot_be_used(fdw: FdwDatabase, shared_dir: Path) -> None:
         ("id int8", f"{ok}, speed 'high'", 'HV00D invalid option "speed"'),
     ]:
         assert state(columns, options).startswith(told)
+
+
+def test_a_store_that_goes_wrong_in_use(fdw: FdwDatabase, shared_dir: Path) -> None:
+    """One error each, the session and its other stores go on, and when the store is right again so is the table."""
+    path = shared_dir / "items"
+
+    def make(rows: int) -> None:
+        with Store.create(path, dims=8, columns={"id": "int8"}, seal_rows=64) as store:
+            store.add(DATA[:rows], id=range(rows))
+        give_to_server(fdw, path)
+
+    def state() -> str:
+        with pytest.raises(psycopg.Error) as caught:
+            fdw.rows(NEAREST)
+        assert "Traceback" not in str(caught.value) and fdw.value("SELECT 1") == 1
+        return caught.value.sqlstate or ""
+
+    make(200)
+    serve(fdw, "store", f"path '{path}'")
+    assert fdw.column(NEAREST)[0] == 7
+    shutil.rmtree(path)
+    assert state() == "58P01"
+    make(100)
+    assert fdw.column(NEAREST)[0] == 7 and fdw.value("SELECT count(*) FROM t") == 100
+
+    (segment,) = (path / "segments").iterdir()
+    damaged = bytearray(segment.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    segment.write_bytes(damaged)
+    fdw.reconnect()
+    assert state() == "XX001"
+    assert fdw.value("SELECT count(*) FROM t") == 100, "rows are not in the segment"
+    with Store(path) as store:
+        store.compact(rebuild=True)
+    give_to_server(fdw, path)
+    assert fdw.column(NEAREST)[0] == 7
+
+    with sqlite3.connect(path / "store.db") as database:
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        database.execute(f"PRAGMA user_version = {version + 1}")
+    database.close()
+    give_to_server(fdw, path)
+    fdw.reconnect()
+    assert state() == "0A000"
+    with sqlite3.connect(path / "store.db") as database:
+        database.execute(f"PRAGMA user_version = {version}")
+    database.close()
+    give_to_server(fdw, path)
+    assert fdw.column(NEAREST)[0] == 7
+
+    if fdw.server.account.uid is not None:  # else the server is this process's user, from whom nothing can be hidden
+        path.chmod(0)
+        fdw.reconnect()
+        assert state() == "42501"
+        path.chmod(0o750)
+    assert fdw.column(NEAREST)[0] == 7
+
+
+def test_files_that_are_replaced_in_use(fdw: FdwDatabase, shared_dir: Path) -> None:
+    np.save(shared_dir / "v.npy", DATA)
+    serve(fdw, "numpy", f"path '{shared_dir}/v.npy'")
+    assert fdw.column(NEAREST) == expected()
+    np.save(shared_dir / "v.npy", DATA[5:10])  # in place, and shorter: what was mapped is not there any more
+    assert fdw.column(NEAREST)[0] == 2 and fdw.value("SELECT count(*) FROM t") == 5
+    (shared_dir / "v.npy").write_bytes(b"no array")
+    with pytest.raises(psycopg.errors.DataCorrupted):
+        fdw.rows(NEAREST)
+    assert fdw.value("SELECT 1") == 1

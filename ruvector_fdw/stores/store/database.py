@@ -102,7 +102,7 @@ class Database:
             status = os.stat(self.file)
         except (FileNotFoundError, NotADirectoryError) as ex:
             raise StoreNotFoundError(
-                f'store "{self.directory}" does not exist', hint="A store is made by ruvector_fdw.Store.create."
+                f'store "{self.directory}" does not exist', hint='Make one with "ruvector store create" or ruvector_fdw.Store.create.'
             ) from ex
         except OSError as ex:
             raise StoreAccessError.of(f'could not open store "{self.directory}"', ex) from ex

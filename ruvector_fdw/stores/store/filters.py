@@ -95,7 +95,7 @@ def _operand(codec: Codec, value: Any) -> Any:
         if -(1 << 63) <= value < 1 << 63:
             return value
         raise InvalidValueError(f"bigint out of range: {value}", sqlstate="22003")
-    return codec.encode(value)
+    return codec.operand(value)
 
 
 def _list_condition(field: str, codec: Codec, operator: str, is_any: bool, value: Any) -> Condition:

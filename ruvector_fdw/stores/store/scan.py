@@ -64,6 +64,11 @@ class Threshold:
         return found <= self.value if self.inclusive else found < self.value
 
 
+def needs_segments(request: SearchRequest) -> bool:
+    """Whether there is a distance in it; without one the rows alone answer, even when a segment is damaged."""
+    return request.vector_key is not None or bool(_split(request.quals)[0])
+
+
 class Scan:
     """One request over one snapshot; `batches` may be called once."""
 

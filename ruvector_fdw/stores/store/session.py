@@ -95,20 +95,22 @@ class Session:
 
     # ---- reading ----------------------------------------------------------------------------------------------
 
-    def snapshot(self, for_change: bool) -> SharedSnapshot:
-        """The snapshot a scan reads from; release it when the scan is over."""
+    def snapshot(self, for_change: bool, rows_only: bool = False) -> SharedSnapshot:
+        """The snapshot a scan reads from; release it when the scan is over. rows_only: segments are not needed."""
         if self._transaction is not None:
             self._transaction.catch_up()
         if self._kept is not None and not (self._repeatable and self._changed):
             return self._kept.share()
-        made = SharedSnapshot(self.store.snapshot(self._transaction.tx if self._transaction else None))
+        kept = self._repeatable or for_change
+        own = self._transaction.tx if self._transaction else None
+        made = SharedSnapshot(self.store.snapshot(own, rows_only and not kept))
         if self._repeatable and self._kept is not None:
             if made.snapshot.others() != self._kept.snapshot.others():
                 made.release()
                 raise _changed_by_another()
             self._drop_kept()
             self._changed = False
-        if self._repeatable or for_change:
+        if kept:
             self._kept, self._kept_level = made.share(), self._level
         return made
 

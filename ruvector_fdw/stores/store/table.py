@@ -35,7 +35,7 @@ from ruvector_fdw.stores import planned_limit
 from ruvector_fdw.stores.store import filters, quick, schema, writer
 from ruvector_fdw.stores.store.fetch import sortable
 from ruvector_fdw.stores.store.opened import OpenStore
-from ruvector_fdw.stores.store.scan import Effort, Scan
+from ruvector_fdw.stores.store.scan import Effort, Scan, needs_segments
 from ruvector_fdw.stores.store.session import Session
 from ruvector_fdw.stores.values import split_type
 from ruvector_fdw.stores.vectors import ELEMENT_OF_TYPE, METRICS_OF_ELEMENT
@@ -184,7 +184,7 @@ class StoreTable(TableStore):
         if session.plain and not request.need_rowids and (few := quick.nearest(session.store, asked, self.effort)):
             yield self._named_here(few)
             return
-        shared = session.snapshot(request.need_rowids)
+        shared = session.snapshot(request.need_rowids, rows_only=not needs_segments(asked))
         try:
             for batch in Scan(shared.snapshot, asked, self.effort).batches():
                 yield self._named_here(batch)

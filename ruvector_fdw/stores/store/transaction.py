@@ -63,7 +63,9 @@ class Transaction:
     def _undo_namesake(self, connection: sqlite3.Connection) -> None:
         """Undo what bears our number already: left by one that a crash ended, whose number was given out again, to us.
         PostgreSQL would call it in progress."""
-        listed = connection.execute("SELECT tx FROM transactions WHERE origin = ? AND xid = ?", (self._origin, self._xid))
+        listed = connection.execute(
+            "SELECT tx FROM transactions WHERE origin = ? AND xid = ?", (self._origin, self._xid)
+        )
         for (tx,) in listed.fetchall():
             _undo(connection, tx, 0)
             _forget(connection, tx)
