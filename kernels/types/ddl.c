@@ -281,20 +281,14 @@ replace_link(Oid class, Oid object)
 		rv_drop_unused_link(class, object);
 }
 
-/* Before PostgreSQL 16 a dump does not know that a cast with a function may need another without. */
 static void
 replace_cast_link(const CreateCastStmt *statement)
 {
 	Oid			source = LookupTypeNameOid(NULL, statement->sourcetype, true);
 	Oid			target = LookupTypeNameOid(NULL, statement->targettype, true);
 
-	if (!OidIsValid(source) || !OidIsValid(target))
-		return;
-	replace_link(CastRelationId, get_cast_oid(source, target, true));
-	if (statement->func != NULL && rv_type_kind(source) != RV_TYPE_NONE && rv_type_kind(target) != RV_TYPE_NONE &&
-		rv_type_kind(source) != rv_type_kind(target) &&
-		getExtensionOfObject(TypeRelationId, source) != getExtensionOfObject(TypeRelationId, target))
-		rv_link_same_bytes();
+	if (OidIsValid(source) && OidIsValid(target))
+		replace_link(CastRelationId, get_cast_oid(source, target, true));
 }
 
 /* An operator class comes with a family of its name, or into one that a statement before this one has made. */

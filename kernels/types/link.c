@@ -53,17 +53,23 @@ static const char same_bytes_query[] =
 	"  UNION ALL SELECT ours, theirs, 'WITHOUT FUNCTION AS ASSIGNMENT' FROM pair)"
 	CREATE_CASTS;
 
-/* Between types of two kinds. From theirs by the functions of our own casts, whose argument is relabelled: so these need the
- * casts without a function. From ours, as in embedding::halfvec(3) of a ruvector where halfvec is pgvector's, through text,
- * which both dense types share: a function that returns pgvector's type could be no member of the extension. */
+/* Between types of two kinds. From theirs by the functions of our own casts, whose argument is relabelled. From ours, as in
+ * embedding::halfvec(3) of a ruvector where halfvec is pgvector's, through text, which both dense types share: a function
+ * that returns pgvector's type could be no member of the extension. Before PostgreSQL 16 the server does not record that a
+ * cast by function needs the cast that relabels, so that pg_dump and pg_upgrade may make them in the wrong order: there
+ * only the dense types convert, both ways through text. */
+#if PG_VERSION_NUM >= 160000
+#define FROM_THEIRS "format('WITH FUNCTION %s AS ASSIGNMENT', castfunc::regprocedure) AS how FROM our_cast"
+#else
+#define FROM_THEIRS "'WITH INOUT AS ASSIGNMENT' AS how FROM our_cast WHERE dense"
+#endif
 static const char conversions_query[] =
 	PAIRS ", our_cast AS ("
 	"  SELECT c.castfunc, s.ours AS our_source, s.theirs AS their_source, t.ours AS our_target, t.theirs AS their_target,"
 	"         'sparsevec' NOT IN (s.name, t.name) AS dense"
 	"  FROM pg_cast c JOIN pair s ON s.ours = c.castsource JOIN pair t ON t.ours = c.casttarget WHERE s.ours <> t.ours),"
 	" wanted AS ("
-	"  SELECT their_source AS source, our_target AS target,"
-	"         format('WITH FUNCTION %s AS ASSIGNMENT', castfunc::regprocedure) AS how FROM our_cast"
+	"  SELECT their_source AS source, our_target AS target, " FROM_THEIRS
 	"  UNION ALL SELECT our_source, their_target, 'WITH INOUT AS ASSIGNMENT' FROM our_cast WHERE dense)"
 	CREATE_CASTS;
 
@@ -268,15 +274,6 @@ rv_drop_unused_link(Oid class, Oid object)
 
 	if (OidIsValid(pgvector))
 		run_alone(unused_link_query, pgvector, (ObjectAddress) {.classId = class,.objectId = object});
-}
-
-void
-rv_link_same_bytes(void)
-{
-	Oid			pgvector = get_extension_oid("vector", true);
-
-	if (OidIsValid(pgvector))
-		run_alone(same_bytes_query, pgvector, InvalidObjectAddress);
 }
 
 void

@@ -11,9 +11,6 @@ extern int	rv_unlink_pgvector(void);
 /* Drops a cast or an operator family (pg_cast or pg_opfamily and its OID), when it is a link and nothing uses it. */
 extern void rv_drop_unused_link(Oid class, Oid object);
 
-/* Makes the casts without a function that are missing: a cast with a function may need them. */
-extern void rv_link_same_bytes(void);
-
 /* Drops the operator families that are left empty when pgvector went with CASCADE: a family depends on nothing of it. */
 extern void rv_drop_empty_families(void);
 

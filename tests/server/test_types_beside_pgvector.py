@@ -216,6 +216,8 @@ def test_types_of_two_kinds_convert_too(bare: Database) -> None:
     bare.execute("CREATE EXTENSION vector")
     bare.execute("CREATE EXTENSION ruvector")
     for source, target in CONVERSIONS:
+        if bare.server.major < 16 and "sparsevec" in source + target:
+            continue
         value = "{1:1.5,3:-2}/3" if "sparsevec" in source else "[1.5,0,-2]"
         found = bare.value(f"SELECT '{value}'::{source}::{target}(3)::text")
         assert found == ("{1:1.5,3:-2}/3" if "sparsevec" in target else "[1.5,0,-2]"), (source, target)
@@ -227,19 +229,6 @@ def test_types_of_two_kinds_convert_too(bare: Database) -> None:
     query = "SELECT id FROM t ORDER BY r::halfvec(3) <-> ruvector_random(3, 7)::halfvec(3) LIMIT 1"
     assert "Index Scan using t_r_idx" in bare.plan(query)
     assert bare.value(query) == 7
-
-
-@pytest.mark.core
-def test_a_dump_may_make_the_casts_in_any_order(bare: Database) -> None:
-    """A dump of PostgreSQL 15 does not know that a cast with a function needs one without."""
-    bare.execute("CREATE EXTENSION vector")
-    bare.execute("CREATE EXTENSION ruvector")
-    bare.execute("SELECT ruvector_unlink_pgvector()")
-    function = "sparsevec_to_ruvector(ruvector.sparsevec, integer, boolean)"
-    bare.execute(f"CREATE CAST (sparsevec AS ruvector) WITH FUNCTION {function} AS ASSIGNMENT")
-    bare.execute("CREATE CAST (sparsevec AS ruvector.sparsevec) WITHOUT FUNCTION AS IMPLICIT")
-    assert bare.value("SELECT ruvector_link_pgvector()") > 6
-    assert bare.value("SELECT '{1:3}/2'::sparsevec::ruvector::text") == "[3,0]"
 
 
 @pytest.mark.core

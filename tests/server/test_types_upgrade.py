@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Increment scripts: a database that was upgraded has the catalog of one that was made afresh.
+"""Upgrades: of the extension by increment scripts, and of the server by pg_upgrade.
+
+A database that was upgraded has the catalog of one that was made afresh.
 
 An increment is sql/ruvector--OLD--NEW.sql, installed beside the full script of the newest version. Until there is a
 released version to upgrade from, one is made here: today's script without some of its objects, which an increment made
@@ -13,7 +15,7 @@ import re
 from pathlib import Path
 
 import pytest
-from harness import Database, Server
+from harness import Database, Server, installations
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "sql" / "increment-template.sql"
 LEFT_OUT = ["ruvector_random(dims integer, seed bigint)", "ruvector_norm(halfvec)", "avg(sparsevec)"]
@@ -89,6 +91,67 @@ def test_an_upgraded_catalog_is_a_fresh_one(server: Server, old: str, beside: tu
     for db in databases:
         db.close()
         server.drop(db.name)
+
+
+OLD_WORLD = """
+    CREATE TABLE t (id serial PRIMARY KEY, v vector(3), h halfvec(3), s sparsevec(3), r ruvector(3),
+                    rh ruvector.halfvec(3), rs ruvector.sparsevec(3), list ruvector.halfvec[]);
+    INSERT INTO t (v, h, s, r, rh, rs, list)
+        SELECT x::vector, x::vector, x::vector, x, x::ruvector.halfvec, x::ruvector.sparsevec,
+               ARRAY[x::ruvector.halfvec]
+        FROM generate_series(1, 200) AS i, ruvector_random(3, i) AS x;
+    CREATE INDEX theirs ON t USING ruhnsw (v vector_cosine_ops);
+    CREATE INDEX ours ON t USING ruhnsw (r ruvector_l2_ops);
+    CREATE INDEX half ON t USING ruhnsw ((r::halfvec(3)) halfvec_ip_ops);
+    CREATE INDEX ordered ON t (r, rh, rs);
+    CREATE VIEW seen AS SELECT id, v::ruvector <-> r AS one, '{1:2}/2'::sparsevec::ruvector AS two,
+                               h::ruvector.halfvec AS three, B'101' OPERATOR(ruvector.<~>) B'111' AS four FROM t
+"""
+# Query, and the index that answers it
+OLD_QUERIES = {
+    "SELECT id FROM t ORDER BY v <=> '[1,2,3]' LIMIT 5": "theirs",
+    "SELECT id FROM t ORDER BY r <-> '[1,2,3]' LIMIT 5": "ours",
+    "SELECT id FROM t ORDER BY r::halfvec(3) <#> '[1,2,3]' LIMIT 5": "half",
+    "SELECT id FROM t WHERE r = ruvector_random(3, 77)": "ordered",
+}
+
+
+def test_pg_upgrade_takes_both_extensions_along(server: Server, shared_dir: Path) -> None:
+    """Schemas, links, indexes and views over the types, from the oldest server of the run that has pgvector."""
+    older = [one for one in installations() if one.major < server.major and one.has_extension("vector")]
+    if not older or not server.has("vector"):
+        pytest.skip("needs pgvector in two servers of RUVECTOR_TEST_PG")
+    old, new = Server(older[0], shared_dir / "old"), Server(server.installation, shared_dir / "new")
+    try:
+        db = old.database(("vector", "ruvector"))
+        db.execute(OLD_WORLD)
+        content, seen = db.rows("SELECT t::text FROM t ORDER BY id"), db.rows("SELECT seen::text FROM seen ORDER BY id")
+        db.execute("SET enable_seqscan = off")
+        found = [db.column(query) for query in OLD_QUERIES]
+        db.close()
+        for one in (old, new):
+            one.stop()
+        program = new.installation.program
+        account = new.account
+        if old.major < 18 <= new.major:  # since 18 initdb turns them on
+            account.run([program("pg_checksums"), "--disable", "-D", new.cluster.data])
+        work = account.own(shared_dir / "work")
+        paths = ["-b", old.installation.bindir, "-B", new.installation.bindir]
+        clusters = ["-d", old.cluster.data, "-D", new.cluster.data, "-U", "postgres", "-s", work]
+        account.run(["sh", "-c", 'cd "$0" && exec "$@"', work, program("pg_upgrade"), *paths, *clusters])
+        new.start()
+        db = Database(new, db.name)
+        assert db.rows("SELECT t::text FROM t ORDER BY id") == content
+        assert db.rows("SELECT seen::text FROM seen ORDER BY id") == seen
+        assert db.value("SELECT ruvector_link_pgvector()") == 0
+        db.execute("SET enable_seqscan = off")
+        for (query, index), before in zip(OLD_QUERIES.items(), found, strict=True):
+            assert f"using {index} on" in db.plan(query)
+            assert db.column(query) == before
+        db.close()
+    finally:
+        for one in (old, new):
+            one.stop("immediate")
 
 
 def catalog(db: Database) -> list[tuple[object, ...]]:
