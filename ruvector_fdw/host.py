@@ -3,12 +3,16 @@
 
 Inside our host the functions come from the built-in module `_ruvector_host` (kernels/fdw/py_host.c); outside they do
 the nearest sensible thing, so that stores are the same code in a server, in a script and in a test.
+
+PostgreSQL knows of one thread. From another, messages go to Python's own logging (the server log, by its standard error), and
+there is no query to cancel.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import threading
 from typing import Any
 
 
@@ -28,9 +32,13 @@ def in_server() -> bool:
     return _host is not None
 
 
+def _may_ask() -> bool:
+    return _host is not None and threading.current_thread() is threading.main_thread()
+
+
 def log(message: str, level: int = logging.INFO, hint: str | None = None, detail: str | None = None) -> None:
     """Send a message below ERROR to client and server log: DEBUG (debug1), INFO (notice rules apply), WARNING."""
-    if _host is not None:
+    if _may_ask():
         _host.log(message, level, hint, detail)
     else:
         _logger.log(level, "%s", message)
@@ -38,7 +46,7 @@ def log(message: str, level: int = logging.INFO, hint: str | None = None, detail
 
 def check_interrupts() -> None:
     """Raise when the query was cancelled. Call it in long loops of C code; Python code is interrupted by itself."""
-    if _host is not None:
+    if _may_ask():
         _host.check_interrupts()
 
 

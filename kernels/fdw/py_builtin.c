@@ -5,8 +5,13 @@
  * These functions have Python frames above them, which a longjmp must not cut off: whatever may raise an ERROR runs in
  * `guarded` and becomes a Python exception. They change nothing in PostgreSQL but the assignment of a transaction
  * number, so no subtransaction is needed to clean up after an error.
+ *
+ * Python code may have threads, and they run while the backend is inside of PostgreSQL, which knows of one thread alone:
+ * another one is refused.
  */
 #include "postgres.h"
+
+#include <pthread.h>
 
 #include "py.h"
 
@@ -24,6 +29,7 @@
 ErrorData  *rv_py_interrupt;
 PyObject   *rv_py_interrupt_class;
 Oid			rv_py_user;
+static pthread_t own_thread;
 
 /* Runs body; an ERROR becomes the Python exception `class` (or, for the interrupt, is kept). False when it did. */
 static bool
@@ -32,6 +38,11 @@ guarded(void (*body) (void *), void *arg, PyObject *class)
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
 
+	if (!pthread_equal(pthread_self(), own_thread))
+	{
+		PyErr_SetString(PyExc_RuntimeError, "PostgreSQL answers the thread of its backend only");
+		return false;
+	}
 	PG_TRY();
 	{
 		body(arg);
@@ -264,6 +275,7 @@ rv_py_host_module(void)
 {
 	PyObject   *module = PyModule_Create(&host_module);
 
+	own_thread = pthread_self();
 	if (!module)
 		return NULL;
 	rv_py_interrupt_class = PyErr_NewException("_ruvector_host.QueryCanceled", PyExc_BaseException, NULL);

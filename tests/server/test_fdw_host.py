@@ -426,6 +426,16 @@ def test_threads_of_python_run_while_postgresql_works(fdw: FdwDatabase) -> None:
     assert fdw.value("SELECT n FROM ticks") - before > 10
 
 
+def test_threads_of_python_do_not_reach_postgresql(fdw: FdwDatabase) -> None:
+    fdw.server_for("classic.Chatty")
+    fdw.table("chatty", "n int, name text")
+    query = "SELECT string_agg(DISTINCT name, ''), count(md5(repeat(n::text, 1000))) FROM chatty"
+    for _ in range(3):
+        assert fdw.rows(query) == [("['done', 'done', 'done']", 2001)]
+    assert "from a thread" not in fdw.said()
+    assert "from a thread" in fdw.server.log.read_text()
+
+
 def test_no_interpreter_before_the_first_foreign_table(fdw: FdwDatabase) -> None:
     maps = "SELECT pg_read_file('/proc/' || pg_backend_pid() || '/maps') LIKE '%libpython%'"
     assert fdw.value(maps) is False

@@ -348,6 +348,29 @@ class Ticker(ForeignDataWrapper):
         yield {"n": self.count}
 
 
+class Chatty(ForeignDataWrapper):
+    """Logs from threads of its own while PostgreSQL works, as an HTTP client's might; one row: how the threads ended."""
+
+    def execute(self, quals, columns):
+        seen = []
+
+        def talk():
+            for _ in range(50):
+                log_to_postgres("from a thread", WARNING)
+                check_interrupts()
+                time.sleep(0.001)
+            seen.append("done")
+
+        threads = [threading.Thread(target=talk) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for n in range(2000):
+            yield {"n": n, "name": None}
+        for thread in threads:
+            thread.join()
+        yield {"n": -1, "name": str(seen)}
+
+
 class Literal(ForeignDataWrapper):
     """One row: column `value` is the Python expression of option `python`."""
 
