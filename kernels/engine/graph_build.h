@@ -48,6 +48,7 @@ private:
 	void		link_back(Worker *worker, uint32_t node, uint32_t level, Candidate to);
 	void		fill_lists(Jobs *jobs, std::vector<Worker> *workers);
 	void		connect_unreachable(Worker *worker, const Jobs *jobs);
+	bool		link_into_tree(const Candidate &c, uint32_t node, std::vector<uint32_t> *parent);
 	uint32_t	read_links(uint32_t node, uint32_t level, uint32_t *out);
 
 	const LinkSpace &space_;

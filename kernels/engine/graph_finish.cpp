@@ -100,28 +100,46 @@ GraphBuilder::connect_unreachable(Worker *worker, const Jobs *jobs)
 				   beam.end());
 		if (beam.empty())
 			beam.push_back({space_.one(worker->self, entry_), entry_});
-		search(worker, 0, ef_);
-		for (const Candidate &c : beam)
-		{
-			const List	links = list(c.node, 0);
-			uint32_t	place = *links.count;
+		const std::vector<Candidate> starts = beam;
 
-			if (place == links.capacity)
-				while (place > 0 && parent[links.ids[place - 1]] == c.node)
-					place--;
-			if (*links.count == links.capacity && place-- == 0)
-				continue;		/* all its links carry the tree */
-			links.ids[place] = node;
-			links.distances[place] = c.distance;
-			if (place == *links.count)
-				(*links.count)++;
-			parent[node] = c.node;
-			explore(node);
-			break;
+		/* A narrow beam may hold only nodes whose links all carry the tree; a tree leaves links free somewhere, so a
+		 * beam as wide as the graph finds one. */
+		for (uint64_t ef = ef_; parent[node] == NO_ID; ef *= 2)
+		{
+			beam = starts;
+			search(worker, 0, static_cast<uint32_t>(std::min<uint64_t>(ef, nodes_)));
+			for (const Candidate &c : beam)
+				if (link_into_tree(c, node, &parent))
+				{
+					explore(node);
+					break;
+				}
+			if (ef >= nodes_ && parent[node] == NO_ID)
+				fail(RV_INVALID, "could not connect node %u of the graph", node);
 		}
-		if (parent[node] == NO_ID)
-			fail(RV_INVALID, "could not connect node %u of the graph", node);
 	}
+}
+
+/* A link from c to node, in a free place or in that of one that is no edge of the tree; false where there is neither. */
+bool
+GraphBuilder::link_into_tree(const Candidate &c, uint32_t node, std::vector<uint32_t> *parent)
+{
+	const List	links = list(c.node, 0);
+	uint32_t	place = *links.count;
+
+	if (place == links.capacity)
+	{
+		while (place > 0 && (*parent)[links.ids[place - 1]] == c.node)
+			place--;
+		if (place-- == 0)
+			return false;
+	}
+	links.ids[place] = node;
+	links.distances[place] = c.distance;
+	if (place == *links.count)
+		(*links.count)++;
+	(*parent)[node] = c.node;
+	return true;
 }
 
 uint32_t

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <signal.h>
 #include <thread>
 #include <unistd.h>
@@ -187,6 +188,31 @@ calls_out_of_order()
 	rv_builder_free(nullptr);
 }
 
+/* Few links and a narrow beam, on vectors of one curve: a node that pruning cut off finds no free link near itself. Every
+ * node must be reached all the same: a search as wide as the graph finds all keys. */
+static void
+narrow_graphs_are_connected(uint32_t m, uint32_t ef_construction)
+{
+	const uint32_t n = 6000;
+	Vectors		vectors(n, std::vector<float>(64));
+	rv_spec		spec = make_spec(RV_KIND_HNSW, RV_METRIC_L2, 64);
+	rv_search_options options = {};
+
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t d = 0; d < 64; d++)
+			vectors[i][d] = static_cast<float>(sin((i + 1.0) * (d + 1)));
+	spec.m = m;
+	spec.ef_construction = ef_construction;
+	Built		built(builder_of(spec, vectors), 2);
+
+	options.ef = n;
+	rv_search  *search = start_search(built.segment, vectors[0], options);
+	const size_t found = drain(search, n).size();
+
+	rv_search_free(search);
+	CHECK(found == n, "m %u ef_construction %u: %zu of %u", m, ef_construction, found, n);
+}
+
 int
 main()
 {
@@ -209,6 +235,8 @@ main()
 		every_quantization_finds(RV_METRIC_L1, q);
 		segments_are_added(RV_METRIC_L1, q, RV_QUANTIZATION_SQ8, false);
 	}
+	narrow_graphs_are_connected(2, 4);
+	narrow_graphs_are_connected(4, 8);
 	cancel_is_quick();
 	signals_stay_with_the_caller();
 	calls_out_of_order();
