@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 from .types import QUERY, by_name
@@ -27,8 +29,18 @@ def register_ruvector(connection: Any) -> None:
         connection.register_out_adapter(value, lambda v: v.to_text())
         if name in found:
             connection.register_in_adapter(found[name].oid, value.from_text)
+            connection.register_in_adapter(found[name].array_oid, _array(value.from_text))
     try:
         import numpy
     except ImportError:
         return
     connection.register_out_adapter(numpy.ndarray, lambda v: Vector(v).to_text())
+
+
+def _array(element: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    """Reader of an array's text; its elements hold commas or braces, so the server quotes each that is not NULL."""
+
+    def read(text: str) -> list[Any]:
+        return [None if null else element(one) for one, null in re.findall(r'"([^"]*)"|(NULL)', text)]
+
+    return read

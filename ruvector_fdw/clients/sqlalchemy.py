@@ -74,7 +74,10 @@ def ruivfflat_index(name: str, column: Any, metric: str = "l2", **options: Any) 
 
 def _index(method: str, name: str, column: Any, metric: str, options: dict[str, Any]) -> Index:
     shown = getattr(column, "expression", column)
-    opclass = metric if metric.endswith("_ops") else f"{_kind(shown.type)}_{metric}_ops"
+    schema = getattr(shown.type, "schema", None)
+    opclass = metric
+    if not metric.endswith("_ops"):
+        opclass = ("" if schema is None else f"{schema}.") + f"{_kind(shown.type)}_{metric}_ops"
     settings = {"postgresql_where": options.pop("where")} if "where" in options else {}
     return Index(
         name, column, postgresql_using=method, postgresql_ops={shown.key: opclass}, postgresql_with=options, **settings

@@ -148,6 +148,27 @@ def test_pg8000(items: Database) -> None:
             conn.run("INSERT INTO items (id, v, h, s) VALUES (:i, :v, :h, :s)", **names)
         check(conn.run("SELECT id, v, h, s FROM items ORDER BY id"))
         assert conn.run("SELECT id FROM items ORDER BY v <-> :q LIMIT 1", q=np.array([1, 2, 2])) == [[1]]
+        conn.run("UPDATE items SET a = ARRAY[v, NULL, '[4,5,6]'] WHERE id = 1")
+        [[found]] = conn.run("SELECT a FROM items WHERE id = 1")
+        assert [v and v.to_list() for v in found] == [[1, 2, 3], None, [4, 5, 6]]
+    finally:
+        conn.close()
+
+
+def test_pg8000_dbapi(items: Database) -> None:
+    dbapi = pytest.importorskip("pg8000.dbapi", reason="pg8000 is not installed")
+    from ruvector_fdw.clients.pg8000 import register_ruvector
+
+    parts = psycopg.conninfo.conninfo_to_dict(items.dsn)
+    socket = f"{parts['host']}/.s.PGSQL.{parts.get('port', 5432)}"
+    conn = dbapi.connect(str(parts["user"]), unix_sock=socket, database=str(parts["dbname"]))
+    try:
+        register_ruvector(conn)
+        cursor = conn.cursor()
+        for row in ROWS:
+            cursor.execute("INSERT INTO items (id, v, h, s) VALUES (%s, %s, %s, %s)", row)
+        cursor.execute("SELECT id, v, h, s FROM items ORDER BY id")
+        check(list(cursor.fetchall()))
     finally:
         conn.close()
 
