@@ -26,9 +26,9 @@ _COMMANDS = {
     "assess": ("cli_migrate", "assess", "Look at a database with pgvector, and what migrating it will cost."),
     "migrate": ("cli_migrate", "migrate", "Migrate it: --strategy parallel, blue-green or in-place; or go on."),
     "validate": ("cli_migrate", "validate", "Compare the new tables with the old: rows, bytes, neighbours, latency."),
-    "cutover": ("cli_migrate", "cutover", "Let the new tables, or the new server, serve."),
-    "rollback": ("cli_migrate", "rollback", "Go back one step of a migration."),
-    "status": ("cli_migrate", "status", "Where a migration stands."),
+    "cutover": ("cli_cutover", "cutover", "Let the new tables, or the new server, serve."),
+    "rollback": ("cli_cutover", "rollback", "Go back one step of a migration."),
+    "status": ("cli_cutover", "status", "Where a migration stands."),
     "store": ("cli_store", "store", "Vector stores: create, load, compact, check, stats."),
     "demo": ("demo.command", "demo", "The whole path on real vectors, every SQL statement shown."),
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""The migration commands of ``ruvector``: assess, migrate, validate, cutover, rollback, status.
+"""The migration commands of ``ruvector``: assess, migrate, validate; cutover, rollback and status are in cli_cutover.py.
 
 Only arguments, output and exit status are decided here (0 done, 1 failed, 2 usage); the work is in
 :mod:`ruvector_fdw.migrate`. The connection string comes from ``--dsn``, from ``RUVECTOR_DSN`` (so that no password
@@ -21,7 +21,7 @@ import psycopg
 
 from .errors import RuvectorError
 from .migrate import assess as assessing
-from .migrate import bluegreen, checking, closing, exchange, inplace, parallel, report
+from .migrate import bluegreen, checking, following, inplace, parallel, report
 from .migrate import validate as validation
 from .migrate.errors import MigrateError, RequestError
 from .migrate.progress import Progress
@@ -29,21 +29,21 @@ from .migrate.sqlrun import LOCK_TIMEOUT_MS_DEFAULT, Output, Session, mask
 from .migrate.state import CLOSED, Run, State
 from .migrate.sync import BATCH_ROWS_DEFAULT
 
-_DSN = click.option(
+DSN = click.option(
     "--dsn",
     envvar="RUVECTOR_DSN",
     default="",
     metavar="URI",
     help="The database (default: libpq's variables, PGHOST, ...).",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-_TARGET = click.option(
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+TARGET = click.option(
     "--target-dsn",
     envvar="RUVECTOR_TARGET_DSN",
     metavar="URI",
     help="Blue-green: the empty database on the other server.",
 )
-_PG_DUMP = click.option("--pg-dump", metavar="PROGRAM", help="Blue-green: pg_dump, at least as new as the server.")
+PG_DUMP = click.option("--pg-dump", metavar="PROGRAM", help="Blue-green: pg_dump, at least as new as the server.")
 _SCHEMAS = click.option(
     "--schema", "schemas", multiple=True, metavar="NAME", help="Only tables of this schema (repeatable)."
 )
@@ -52,7 +52,12 @@ _TABLES = click.option(
 )
 
 
-def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
+_EXCLUDE = click.option(
+    "--exclude", "excluded", multiple=True, metavar="[SCHEMA.]NAME", help="All tables but this one (repeatable)."
+)
+
+
+def reported(function: Callable[..., Any]) -> Callable[..., Any]:
     """Turn the tool's and the server's errors into the command line's: one line, a hint, status 1 or 2."""
 
     @functools.wraps(function)
@@ -71,14 +76,15 @@ def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, default=str))
 
 
 @click.command()
-@_DSN
+@DSN
 @_SCHEMAS
 @_TABLES
+@_EXCLUDE
 @click.option(
     "--sample",
     type=click.IntRange(0, 1_000_000),
@@ -86,22 +92,29 @@ def _print_json(value: object) -> None:
     show_default=True,
     help="Rows of each table to copy and index in a temporary table, to measure; 0: none.",
 )
-@_JSON
-@_reported
-def assess(dsn: str, schemas: tuple[str, ...], tables: tuple[str, ...], sample: int, as_json: bool) -> None:
+@JSON
+@reported
+def assess(
+    dsn: str,
+    schemas: tuple[str, ...],
+    tables: tuple[str, ...],
+    excluded: tuple[str, ...],
+    sample: int,
+    as_json: bool,
+) -> None:
     """Look at a database with pgvector: what is there, what stands in the way, what it will cost."""
     with Session(dsn, Output(json=as_json)) as session:
-        result = assessing.assess(session, schemas, tables, sample)
+        result = assessing.assess(session, assessing.Choice(schemas, tables, excluded), sample)
     if as_json:
-        _print_json(result.to_json())
+        print_json(result.to_json())
     else:
         report.print_assessment(result)
     if result.blockers:
         sys.exit(1)
 
 
-_DRY = click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing.")
-_LOCK = click.option(
+DRY = click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing.")
+LOCK = click.option(
     "--lock-timeout",
     "lock_timeout",
     type=click.IntRange(1, 60_000),
@@ -113,19 +126,26 @@ _LOCK = click.option(
 
 
 @click.command()
-@_DSN
+@DSN
 @click.option(
     "--strategy", type=click.Choice(["parallel", "blue-green", "in-place"]), help="Required to start; not to go on."
 )
 @_SCHEMAS
 @_TABLES
-@click.option("--batch-rows", type=click.IntRange(20, 1_000_000), default=BATCH_ROWS_DEFAULT, show_default=True)
+@_EXCLUDE
+@click.option(
+    "--batch-rows",
+    type=click.IntRange(20, 1_000_000),
+    default=BATCH_ROWS_DEFAULT,
+    show_default=True,
+    help="Parallel: rows brought over in one transaction, which holds their locks.",
+)
 @click.option(
     "--index-option",
     "index_options",
     multiple=True,
     metavar="NAME=VALUE",
-    help="For every new index, e.g. quantization=sq8.",
+    help="For every new vector index that has it, in place of the old value, e.g. quantization=sq8 or m=32.",
 )
 @click.option("--maintenance-work-mem", "memory", metavar="SIZE", help="For the index builds, e.g. 2GB.")
 @click.option(
@@ -134,8 +154,8 @@ _LOCK = click.option(
     help="Where --strategy in-place writes its undo script [default: ruvector-undo-DATABASE-TIME.sql].",
 )
 @click.option("--allow-rewrite", is_flag=True, help="In place: also tables that the server must rewrite (arrays).")
-@_TARGET
-@_PG_DUMP
+@TARGET
+@PG_DUMP
 @click.option(
     "--replication",
     type=click.Choice(["auto", "logical", "log"]),
@@ -144,10 +164,10 @@ _LOCK = click.option(
     help="Blue-green: how changes follow. auto: logical where blue's wal_level allows it.",
 )
 @click.option("--replication-dsn", metavar="URI", help="Blue-green: how the target reaches blue, if not by --dsn.")
-@_LOCK
-@_DRY
-@_JSON
-@_reported
+@LOCK
+@DRY
+@JSON
+@reported
 def migrate(
     dsn: str,
     target_dsn: str | None,
@@ -157,6 +177,7 @@ def migrate(
     strategy: str | None,
     schemas: tuple[str, ...],
     tables: tuple[str, ...],
+    excluded: tuple[str, ...],
     batch_rows: int,
     index_options: tuple[str, ...],
     memory: str | None,
@@ -178,10 +199,11 @@ def migrate(
             if not dry_run:
                 state.create()
                 state.lock()
-            source = parallel.read(session, schemas, tables, index_options)
+            choice = assessing.Choice(schemas, tables, excluded)
+            source = parallel.read(session, choice, index_options)
             if strategy != "blue-green":
                 parallel.create_extension(session, source.pgvector)
-                source = parallel.read(session, schemas, tables, index_options)
+                source = parallel.read(session, choice, index_options)
             options = {
                 "batch_rows": batch_rows,
                 "maintenance_work_mem": memory,
@@ -191,11 +213,13 @@ def migrate(
             if strategy == "in-place":
                 run = inplace.start(session, source, options, undo_file)
             elif strategy == "blue-green":
-                if schemas or tables:
-                    raise RequestError("blue-green takes the whole database: --schema and --table do not fit")
+                if choice:
+                    raise RequestError(
+                        "blue-green takes the whole database: --schema, --table and --exclude do not fit"
+                    )
                 logical = {"auto": None, "logical": True, "log": False}[replication]
-                with _pair(session, None, target_dsn) as pair:
-                    run = bluegreen.start(session, pair.green, source, options, logical=logical)
+                with target_pair(session, None, target_dsn) as pair:
+                    run = bluegreen.start(session, pair.green, source, options, pg_dump, logical=logical)
             else:
                 run = parallel.start(session, source, options)
         else:
@@ -206,121 +230,44 @@ def migrate(
                 state.lock()
         if run is not None and not dry_run:
             if run.strategy == "in-place":
-                inplace.advance(session, run)
+                inplace.advance(session, run, Progress(quiet=as_json))
             elif run.strategy == "blue-green":
-                with _pair(session, run, target_dsn) as pair:
+                with target_pair(session, run, target_dsn) as pair:
                     bluegreen.advance(pair, pg_dump, replication_dsn or dsn, Progress(quiet=as_json))
             else:
                 parallel.advance(session, run, Progress(quiet=as_json))
-        _finish(session, as_json, next_command="ruvector validate, then ruvector cutover")
+        last_words(session, as_json, next_command="ruvector validate, then ruvector cutover")
 
 
 @click.command()
-@_DSN
+@DSN
 @click.option("--queries", type=click.IntRange(1, 10_000), default=validation.QUERIES_DEFAULT, show_default=True)
 @click.option("--neighbours", type=click.IntRange(1, 1000), default=validation.NEIGHBOURS_DEFAULT, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Which rows are taken as queries.")
-@_TARGET
-@_JSON
-@_reported
+@TARGET
+@JSON
+@reported
 def validate(dsn: str, target_dsn: str | None, queries: int, neighbours: int, seed: int, as_json: bool) -> None:
     """Compare the new tables with the old: rows, bytes, nearest neighbours, latency. Status 1 if they differ."""
     with Session(dsn, Output(json=as_json)) as session:
         run = State(session).open()
         if run.strategy == "blue-green":
-            with _pair(session, run, target_dsn) as pair:
-                bluegreen.catch_up(pair)
+            with target_pair(session, run, target_dsn) as pair:
+                if run.phase == "following":
+                    following.catch_up(pair)
                 verdicts = checking.check(session, run, queries, neighbours, seed, pair.green.conn)
         else:
             verdicts = checking.check(session, run, queries, neighbours, seed)
     if as_json:
-        _print_json({"passed": not any(v.failures for v in verdicts), "tables": [v.to_json() for v in verdicts]})
+        print_json({"passed": not any(v.failures for v in verdicts), "tables": [v.to_json() for v in verdicts]})
     else:
         report.print_verdicts(verdicts)
     if any(v.failures for v in verdicts):
         sys.exit(1)
 
 
-@click.command()
-@_DSN
-@_LOCK
-@click.option("--drop-old", is_flag=True, help="After cutover and validation: drop the old tables.")
-@_TARGET
-@_PG_DUMP
-@_JSON
-@_reported
-def cutover(
-    dsn: str, target_dsn: str | None, pg_dump: str | None, lock_timeout: int, drop_old: bool, as_json: bool
-) -> None:
-    """Let the new tables take the old ones' names in one short transaction; or green take over from blue."""
-    with Session(dsn, Output(json=as_json), lock_timeout_ms=lock_timeout) as session:
-        state = State(session)
-        state.lock()
-        run = state.open()
-        if run.strategy == "in-place":
-            inplace.close(session, run)
-        elif run.strategy == "blue-green":
-            with _pair(session, run, target_dsn) as pair:
-                bluegreen.finish(pair) if drop_old else bluegreen.switch(pair, pg_dump)
-        elif drop_old:
-            closing.remove_old(session, run)
-        else:
-            if run.phase == "ready":
-                exchange.cutover(session, run)
-            elif run.phase != "exchanged":
-                raise MigrateError(f'cannot cut over in phase "{run.phase}"', hint="See: ruvector status")
-            exchange.settle(session, run)
-        _finish(
-            session, as_json, next_command="ruvector cutover --drop-old once you are sure; ruvector rollback to go back"
-        )
-
-
-@click.command()
-@_DSN
-@_LOCK
-@_TARGET
-@_JSON
-@_reported
-def rollback(dsn: str, target_dsn: str | None, lock_timeout: int, as_json: bool) -> None:
-    """Go back one step: after cutover to the old tables (kept current), before it to where there were no new ones."""
-    with Session(dsn, Output(json=as_json), lock_timeout_ms=lock_timeout) as session:
-        state = State(session)
-        state.lock()
-        run = state.open()
-        if run.strategy == "in-place":
-            inplace.undo(session, run)
-            following = "nothing is left of the migration"
-        elif run.strategy == "blue-green":
-            with _pair(session, run, target_dsn) as pair:
-                bluegreen.back(pair)
-            following = "blue serves again; the target database can be dropped"
-        elif run.phase in ("exchanged", "cut over"):
-            exchange.back(session, run)
-            following = "ruvector cutover to try again, ruvector rollback to remove the new tables"
-        else:
-            closing.remove_doubles(session, run)
-            following = "nothing is left of the migration"
-        _finish(session, as_json, next_command=following)
-
-
-@click.command()
-@_DSN
-@_TARGET
-@_JSON
-@_reported
-def status(dsn: str, target_dsn: str | None, as_json: bool) -> None:
-    """Where the migration of this database stands; for blue-green, how far green is behind."""
-    with Session(dsn, Output(json=as_json)) as session:
-        run = State(session).current()
-        if run is not None and run.strategy == "blue-green" and run.phase == "following" and target_dsn:
-            with _pair(session, run, target_dsn) as pair:
-                amount, unit = bluegreen.lag(pair)
-            session.output.say(f"green is {amount} {unit} behind")
-        _finish(session, as_json, next_command=None)
-
-
 @contextmanager
-def _pair(blue: Session, run: Run | None, target_dsn: str | None) -> Iterator[bluegreen.Pair]:
+def target_pair(blue: Session, run: Run | None, target_dsn: str | None) -> Iterator[bluegreen.Pair]:
     """Blue's session with one on green."""
     if not target_dsn:
         raise RequestError("blue-green needs --target-dsn (or RUVECTOR_TARGET_DSN)")
@@ -328,7 +275,7 @@ def _pair(blue: Session, run: Run | None, target_dsn: str | None) -> Iterator[bl
         yield bluegreen.Pair(blue, green, run)
 
 
-def _finish(session: Session, as_json: bool, *, next_command: str | None) -> None:
+def last_words(session: Session, as_json: bool, *, next_command: str | None, lag: dict[str, Any] | None = None) -> None:
     """The last words of a command: where the run stands now."""
     state = State(session)
     run = state.current()
@@ -348,10 +295,14 @@ def _finish(session: Session, as_json: bool, *, next_command: str | None) -> Non
             "strategy": run.strategy,
             "phase": run.phase,
             "longest_lock_ms": run.longest_lock_ms,
+            "steps_left": state.left(run.id),
+            "lag": lag,
             "tables": tables,
         }
     if as_json:
-        _print_json(document)
+        print_json(document)
+    elif session.dry_run:
+        click.echo("-- dry run: nothing was changed")
     elif run is None:
         click.echo("no migration has been started in this database")
     else:

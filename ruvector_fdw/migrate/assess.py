@@ -14,6 +14,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import psycopg
+
 from . import catalog, dependents
 from .dependents import Finding
 from .errors import MigrateError
@@ -23,6 +25,7 @@ from .sqlrun import Session, describe, statement
 
 SAMPLE_ROWS_DEFAULT = 2000
 SAMPLE_ROWS_MIN = 50
+SAMPLE_WHOLE_BYTES_MAX = 256 << 20
 PGVECTOR_MIN, PGVECTOR_MAX = (0, 5), (0, 8)
 # The guide's "Resource Planning": vectors below, minutes from, minutes to, recommended RAM in GiB. Disk is 2x
 # throughout.
@@ -78,25 +81,44 @@ class Assessment:
         return asdict(self)
 
 
-def select(tables: list[Table], schemas: tuple[str, ...], names: tuple[str, ...]) -> list[Table]:
-    """The tables a user asked for by ``--schema`` and ``--table`` (``name`` or ``schema.name``); all without either."""
-    chosen = [t for t in tables if not schemas or t.schema in schemas]
-    if names:
-        unknown = [n for n in names if not any(n in (t.name, f"{t.schema}.{t.name}") for t in chosen)]
-        if unknown:
-            raise MigrateError(f'table "{unknown[0]}" does not exist or has nothing of pgvector', sqlstate="42P01")
-        chosen = [t for t in chosen if t.name in names or f"{t.schema}.{t.name}" in names]
-    return chosen
+@dataclass(frozen=True)
+class Choice:
+    """What a user asked for by ``--schema``, ``--table`` and ``--exclude`` (``name`` or ``schema.name``); all without any."""
+
+    schemas: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.schemas or self.names or self.excluded)
 
 
-def assess(
-    session: Session, schemas: tuple[str, ...] = (), names: tuple[str, ...] = (), sample: int = SAMPLE_ROWS_DEFAULT
-) -> Assessment:
+ALL = Choice()
+
+
+def select(tables: list[Table], choice: Choice) -> list[Table]:
+    """The tables of the choice.
+
+    :raise MigrateError: a name fits none.
+    """
+
+    def fits(t: Table, wanted: tuple[str, ...]) -> bool:
+        return any(n in (t.name, f"{t.schema}.{t.name}", t.qualified) for n in wanted)
+
+    chosen = [t for t in tables if not choice.schemas or t.schema in choice.schemas]
+    for name in (*choice.names, *choice.excluded):
+        if not any(fits(t, (name,)) for t in chosen):
+            raise MigrateError(f'table "{name}" does not exist or has nothing of pgvector', sqlstate="42P01")
+    chosen = [t for t in chosen if not choice.names or fits(t, choice.names)]
+    return [t for t in chosen if not fits(t, choice.excluded)]
+
+
+def assess(session: Session, choice: Choice = ALL, sample: int = SAMPLE_ROWS_DEFAULT) -> Assessment:
     """Read the catalog, sample each table, and say what can be done. ``sample`` 0: no sample."""
     conn = session.conn
     with catalog.snapshot(conn):
         pgvector, ours = catalog.extension(conn, "vector"), catalog.extension(conn, "ruvector")
-        tables = select(catalog.tables(conn), schemas, names)
+        tables = select(catalog.tables(conn), choice)
         findings = dependents.findings(conn, tables)
         views = dependents.views(conn, tables)
     result = Assessment(
@@ -132,28 +154,33 @@ def _version(text: str) -> tuple[int, int]:
 def _table(
     session: Session, table: Table, pgvector: Extension, ours: Extension | None, findings: list[Finding], sample: int
 ) -> TableReport:
-    rows = sum(max(t.rows_estimate, 0) for t in table.leaves)
-    if any(t.rows_estimate < 0 for t in table.leaves) or not rows:  # never analyzed
-        rows = float(session.conn.execute(statement(f"SELECT count(*) FROM {table.qualified}")).fetchone()[0])  # type: ignore[index]
-    heap, total = (sum(getattr(t, name) for t in table.leaves) for name in ("heap_bytes", "total_bytes"))
+    rows = float(rows_of(session, table))
+    total = sum(t.total_bytes for t in table.leaves)
     mine = {t.qualified for t in table.tree} | {f"{t.name}" for t in table.tree}
     stopped = {s for f in findings if f.object in mine for s in f.stops}
     return TableReport(
         name=table.qualified,
         rows=rows,
-        heap_bytes=heap,
+        heap_bytes=table_heap(table),
         total_bytes=total,
         partitions=len(table.partitions),
-        columns=[f"{c.name} {c.type}" for c in table.vector_columns],
+        columns=[f"{c.name} {c.type.removeprefix(quote(pgvector.schema) + '.')}" for c in table.vector_columns],
         indexes=[f"{i.name} {i.method} {i.opclass}{_options(i)}" for i in table.vector_indexes if i.parent is None],
         estimate=_estimate(session, table, Mapper.between(pgvector, ours), ours, rows, total, sample),
         strategies=[s for s in ("parallel", "in-place", "blue-green") if s not in stopped],
     )
 
 
+def rows_of(session: Session, table: Table) -> int:
+    """As the statistics have it; counted where there are none."""
+    if all(t.rows_estimate >= 0 for t in table.leaves) and any(t.rows_estimate for t in table.leaves):
+        return int(sum(t.rows_estimate for t in table.leaves))
+    return int(session.conn.execute(statement(f"SELECT count(*) FROM {table.qualified}")).fetchone()[0])  # type: ignore[index]
+
+
 def _options(index: Index) -> str:
     text = f" ({', '.join(index.options)})" if index.options else ""
-    return text + (f" where {index.predicate}" if index.predicate else "")
+    return text + (" (partial)" if index.predicate else "")
 
 
 def guide_row(rows: float) -> tuple[float, int, int | None, int]:
@@ -170,27 +197,30 @@ def _estimate(
     if not sample or not columns or rows < SAMPLE_ROWS_MIN:
         result.note = "too few rows to sample" if rows < SAMPLE_ROWS_MIN else "no sample"
         return result
-    fraction = max(min(100.0, 110.0 * sample / max(rows, 1)), 1e-5)
-    source = f"{table.qualified} TABLESAMPLE BERNOULLI ({fraction:.5f})" if fraction < 100 else table.qualified
-    conn = session.conn
     try:
-        conn.execute("DROP TABLE IF EXISTS pg_temp.ruvector_sample")
-        if ours is None:
-            conn.execute(statement(f"CREATE TEMP TABLE ruvector_sample AS SELECT * FROM {source} LIMIT 0"))
-        else:
-            parts = [
-                f"{quote(c.name)}::{mapper.rewrite(c.type)} AS {quote(c.name)}"
-                if c.through == "type"
-                else quote(c.name)
-                for c in table.columns
-            ]
-            conn.execute(
-                statement(f"CREATE TEMP TABLE ruvector_sample AS SELECT {', '.join(parts)} FROM {source} LIMIT 0")
-            )
-        casts = ", ".join(
-            f"{quote(c.name)}::{mapper.rewrite(c.type)}" if ours and c.through == "type" else quote(c.name)
-            for c in table.columns
-        )
+        _measure(session, table, mapper, ours, rows, sample, result)
+    except psycopg.Error as ex:  # a standby takes no temporary table; a row may not be what an index expects
+        result.note = f"no sample: {str(ex).splitlines()[0]}"
+    return result
+
+
+def _measure(
+    session: Session, table: Table, mapper: Mapper, ours: Extension | None, rows: float, sample: int, result: Estimate
+) -> None:
+    """Copy and index a sample in one transaction that is rolled back, and fill in ``measured_*``."""
+    fraction = max(min(100.0, 110.0 * sample / max(rows, 1)), 1e-5)
+    # Whole pages of a large table: reading it all for some thousand rows would take longer than anyone waits.
+    method = "SYSTEM" if table_heap(table) > SAMPLE_WHOLE_BYTES_MAX else "BERNOULLI"
+    source = f"{table.qualified} TABLESAMPLE {method} ({fraction:.5f})" if fraction < 100 else table.qualified
+    casts = ", ".join(
+        f"{quote(c.name)}::{mapper.rewrite(c.type)} AS {quote(c.name)}"
+        if ours and c.through == "type"
+        else quote(c.name)
+        for c in table.columns
+    )
+    conn = session.conn
+    with conn.transaction(force_rollback=True):
+        conn.execute(statement(f"CREATE TEMP TABLE ruvector_sample AS SELECT {casts} FROM {source} LIMIT 0"))
         started = time.monotonic()
         n = conn.execute(
             statement(f"INSERT INTO pg_temp.ruvector_sample SELECT {casts} FROM {source} LIMIT {sample}")
@@ -198,37 +228,39 @@ def _estimate(
         copied = time.monotonic() - started
         if n < SAMPLE_ROWS_MIN:
             result.note = "too few rows in the sample"
-            return result
+            return
         heap = int(conn.execute("SELECT pg_table_size('pg_temp.ruvector_sample')").fetchone()[0])  # type: ignore[index]
-        seconds, bytes_index = 0.0, 0
-        for index in (
-            table.vector_indexes if table.kind == "r" else [i for i in table.vector_indexes if i.parent is None]
-        ):
+        seconds, bytes_index, largest = 0.0, 0, 0
+        for index in (i for i in table.vector_indexes if table.kind == "r" or i.parent is None):
             took, size = _sample_index(session, index, mapper, ours)
             growth = math.log2(max(rows, 2)) / math.log2(n) if index.method == "hnsw" else 1.0
             seconds += took * rows / n * growth
             bytes_index += int(size * rows / n)
-    finally:
-        conn.execute("DROP TABLE IF EXISTS pg_temp.ruvector_sample")
+            largest = max(largest, int(size * rows / n))
     others = sum(i.size_bytes for t in table.leaves for i in t.indexes if i.method not in ACCESS_METHODS)
     result.sample_rows = n
     result.measured_copy_s = copied * rows / n
     result.measured_index_s = seconds
     result.measured_extra_bytes = int(heap * rows / n) + others + bytes_index
-    result.measured_index_ram_bytes = bytes_index
+    result.measured_index_ram_bytes = largest
     if ours is None:
         result.note = "sampled with pgvector's own types and indexes: ruvector is not installed here yet"
-    return result
+
+
+def table_heap(table: Table) -> int:
+    return sum(t.heap_bytes for t in table.leaves)
 
 
 def _sample_index(session: Session, index: Index, mapper: Mapper, ours: Extension | None) -> tuple[float, int]:
-    """Seconds and bytes of ``index`` on the sample, without its predicate (so that the whole sample is in it)."""
-    method, opclass, expression = index.method, index.opclass, index.expression
+    """Seconds and bytes of ``index`` on the sample; of a partial one, for the part of the sample that it is for."""
+    method, opclass, expression, predicate = index.method, index.opclass, index.expression, index.predicate
     if ours is not None:
         method, expression = ACCESS_METHODS[method], mapper.rewrite(expression)
+        predicate = mapper.rewrite(predicate) if predicate else None
         opclass = "ru" + opclass if opclass.startswith("vector_") else opclass
     home = (ours or None) and ours.opclasses.get((method, opclass)) if ours else mapper.schema
     options = f" WITH ({', '.join(o.replace('=', ' = ', 1) for o in index.options)})" if index.options else ""
+    options += f" WHERE {predicate}" if predicate else ""
     started = time.monotonic()
     session.conn.execute(
         statement(

@@ -12,23 +12,38 @@ green, so a killed run repeats or skips them whole.
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from psycopg import errors
 
 from . import catalog, changelog, dump
+from .agreement import same_columns, same_counts, validate_keys
 from .changelog import Plain, plain_tables
 from .errors import MigrateError
+from .following import NAME, catch_up, drop_replication, first_copy
 from .model import Table
 from .names import Mapper, literal
+from .parallel import stopped
 from .plan import Source, signature
 from .progress import Progress
-from .sqlrun import Session, describe, statement
+from .sqlrun import Session, describe
 from .state import SCHEMA, Relation, Run, State
 
+if TYPE_CHECKING:
+    from typing_extensions import LiteralString
+
 PHASES = ("planned", "schema", "copy", "index", "following")
-NAME = "ruvector_migration"
+SWITCH_TIMEOUT_S = 60.0
 _MARK = f"{SCHEMA}.green"
+_LEFT_BEHIND: LiteralString = (
+    "SELECT 'event trigger', evtname FROM pg_event_trigger WHERE oid NOT IN"
+    " (SELECT objid FROM pg_depend WHERE classid = 'pg_event_trigger'::regclass AND deptype = 'e')"
+    " UNION ALL SELECT 'publication', pubname FROM pg_publication UNION ALL SELECT 'subscription', subname"
+    " FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 class Pair:
@@ -47,7 +62,7 @@ class Pair:
 
 
 def start(
-    blue: Session, green: Session, source: Source, options: dict[str, Any], *, logical: bool | None
+    blue: Session, green: Session, source: Source, options: dict[str, Any], pg_dump: str | None, *, logical: bool | None
 ) -> Run | None:
     """Look at both ends and write the run down.
 
@@ -60,6 +75,14 @@ def start(
         raise MigrateError("the target database is not empty", hint="Give an empty one: createdb.")
     if green.scalar("SELECT 1 FROM pg_available_extensions WHERE name = 'ruvector'") is None:
         raise MigrateError("extension ruvector is not installed on the target's machine")
+    large = blue.scalar("SELECT count(*) FROM pg_largeobject_metadata")
+    if large:
+        raise MigrateError(
+            f"{large} large objects would stay behind", hint="Keep them in bytea columns, or choose another strategy."
+        )
+    reasons = stopped(blue, source.tables, "blue-green")
+    if reasons:
+        raise MigrateError("cannot migrate to another server:\n  " + "\n  ".join(reasons))
     # Within one server CREATE SUBSCRIPTION would wait for its own transaction.
     can = blue.scalar("SHOW wal_level") == "logical" and not one_server
     if logical and not can:
@@ -70,7 +93,10 @@ def start(
         changelog.install(tables)
     for table in (t for t in tables if t.persistence == "u" and options["logical"]):
         blue.output.warn(f"{table.qualified} is unlogged: its rows are copied at the switch only")
+    for kind, name in blue.query(_LEFT_BEHIND):
+        blue.output.warn(f'{kind} "{name}" is not carried over: make it again on the target')
     if blue.dry_run:
+        _print(blue, green, source, pg_dump, tables, logical=bool(options["logical"]))
         return None
     relations = [Relation(t.oid, None, t.schema, t.name, signature(t), None, 0, 0, True) for t in source.tables]
     with blue.conn.transaction():
@@ -86,12 +112,16 @@ def advance(pair: Pair, pg_dump: str | None, source_dsn: str, progress: Progress
         raise MigrateError(
             f'this migration is already past its copy (phase "{run.phase}")', hint="See: ruvector status"
         )
+    if run.options.get("maintenance_work_mem"):
+        pair.green.conn.execute(
+            "SELECT set_config('maintenance_work_mem', %s, false)", (run.options["maintenance_work_mem"],)
+        )
     for phase in PHASES[PHASES.index(run.phase) :]:
         state.set_phase(run, phase)
         if phase == "schema":
             _stage(pair, pg_dump, "schema")
         elif phase == "copy":
-            _replicate(pair, source_dsn, progress) if pair.logical else _copy(pair, state, progress)
+            first_copy(pair, source_dsn, progress)
         elif phase == "index":
             _stage(pair, pg_dump, "index")
         elif phase == "following":
@@ -99,31 +129,62 @@ def advance(pair: Pair, pg_dump: str | None, source_dsn: str, progress: Progress
             pair.green.run("ANALYZE")
 
 
-def schema(pair: Pair, pg_dump: str | None) -> dump.Schema:
+def _print(
+    blue: Session, green: Session, source: Source, pg_dump: str | None, tables: list[Plain], *, logical: bool
+) -> None:
+    """What a run would do, as SQL; the target's schema in the order of its stages."""
+    plan = schema(blue, green, pg_dump, source.index_options)
+
+    def stage(entries: list[dump.Entry]) -> None:
+        for entry in entries:
+            green.output.say(f"target: {dump.title(entry)}")
+            green.output.sql(entry.sql)
+
+    stage(plan.before + plan.keys)
+    if logical:
+        blue.output.say("blue: publication of all tables, to which the target subscribes")
+    else:
+        blue.output.say("blue: a log of changed keys; then each table is copied")
+        for text in changelog.install(tables):
+            blue.output.sql(text)
+        for table in (t for t in tables if t.kind == "r"):
+            blue.output.sql(f"COPY {table.qualified} ({table.column_list}) TO STDOUT")
+    stage(plan.indexes)
+    blue.output.say("ruvector cutover would then refuse writes on blue, bring the rest over, and add on the target:")
+    stage(plan.last)
+
+
+def schema(blue: Session, green: Session, pg_dump: str | None, index_options: Collection[str] = ()) -> dump.Schema:
     """Blue's schema as green is to have it."""
-    program = dump.find_pg_dump(pg_dump, pair.blue.conn.info.server_version // 10000)
-    with catalog.snapshot(pair.blue.conn):
-        pgvector = catalog.extension(pair.blue.conn, "vector")
-        tables: list[Table] = catalog.tables(pair.blue.conn)
-    with catalog.snapshot(pair.green.conn):
-        ours = catalog.extension(pair.green.conn, "ruvector")
-    if pgvector is None or ours is None:
+    program = dump.find_pg_dump(pg_dump, blue.conn.info.server_version // 10000)
+    with catalog.snapshot(blue.conn):
+        pgvector = catalog.extension(blue.conn, "vector")
+        tables: list[Table] = catalog.tables(blue.conn)
+    with catalog.snapshot(green.conn):
+        ours = catalog.extension(green.conn, "ruvector")
+    if pgvector is None or (ours is None and not blue.dry_run):
         raise MigrateError("blue needs extension vector and green extension ruvector")
     mapper = Mapper.between(pgvector, ours)
-    populated = set(pair.blue.query("SELECT schemaname, matviewname FROM pg_matviews WHERE ispopulated"))
-    entries = dump.read(pair.blue.dsn, program)
-    return dump.translate(entries, mapper, tables, {(s, n) for s, n in populated}, pgvector, ours)
+    if ours is None:  # alone on its server, where it will have the plain names
+        mapper = replace(mapper, types={k: (pgvector.schema, name) for k, (_, name) in mapper.types.items()})
+    populated = set(blue.query("SELECT schemaname, matviewname FROM pg_matviews WHERE ispopulated"))
+    entries = dump.read(blue.dsn, program)
+    return dump.translate(entries, mapper, tables, {(s, n) for s, n in populated}, pgvector, ours, index_options)
 
 
 def _stage(pair: Pair, pg_dump: str | None, stage: str) -> None:
     """One stage of green's schema, once."""
     green = pair.green
     if stage == "schema" and green.scalar("SELECT 1 FROM pg_extension WHERE extname = 'ruvector'") is None:
-        green.transaction(["CREATE EXTENSION ruvector"])
+        home = str(
+            pair.blue.scalar("SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'vector'")
+        )
+        green.transaction([f"CREATE SCHEMA IF NOT EXISTS {home}", f"CREATE EXTENSION ruvector SCHEMA {home}"])
     marked = green.scalar("SELECT to_regclass(%s)", (_MARK,)) is not None
     if marked and green.query("SELECT 1 FROM ruvector_migration.green WHERE stage = %s", (stage,)):
         return
-    plan = schema(pair, pg_dump)
+    assert pair.run is not None
+    plan = schema(pair.blue, green, pg_dump, pair.run.options["index_options"])
     entries = {"schema": plan.before + plan.keys, "index": plan.indexes, "last": plan.last}[stage]
     work = [
         f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
@@ -141,116 +202,66 @@ def _stage(pair: Pair, pg_dump: str | None, stage: str) -> None:
         raise MigrateError(f"green is not ready for blue's schema: {ex}", hint=hint) from ex
 
 
-def _replicate(pair: Pair, source_dsn: str, progress: Progress) -> None:
-    """Publication, subscription, and the first copy that the subscription makes."""
-    blue, green = pair.blue, pair.green
-    tables = [t for t in pair.tables() if t.kind == "r" and t.persistence == "p"]
-    if not blue.query("SELECT 1 FROM pg_publication WHERE pubname = %s", (NAME,)):
-        assert pair.run is not None
-        run, state = pair.run, State(blue)
-        run.options["full"] = [t.qualified for t in tables if not t.key and t.identity == "d"]
-        full = [f"ALTER TABLE {name} REPLICA IDENTITY FULL" for name in run.options["full"]]
-        names = ", ".join(t.qualified for t in tables)
-        publication = f"CREATE PUBLICATION {NAME} FOR TABLE {names}"
-        blue.transaction([*full, publication], also=lambda: state.set_options(run))
-    if not green.query("SELECT 1 FROM pg_subscription WHERE subname = %s", (NAME,)):
-        green.run(
-            f"CREATE SUBSCRIPTION {NAME} CONNECTION {literal(source_dsn)} PUBLICATION {NAME} WITH (binary = false)"
-        )
-    with progress.task("tables copied", len(tables)) as moved:
-        done = 0
-        while True:
-            states = [
-                row[0]
-                for row in green.query(
-                    "SELECT r.srsubstate::text FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid"
-                    " WHERE s.subname = %s",
-                    (NAME,),
-                )
-            ]
-            ready = states.count("r")
-            moved(ready - done)
-            done = ready
-            if ready == len(states) and ready >= len(tables):
-                return
-            time.sleep(0.2)
-
-
-def _copy(pair: Pair, state: State, progress: Progress) -> None:
-    """The log first, then every table; a table that was not finished is copied anew."""
-    blue, green, run = pair.blue, pair.green, pair.run
-    assert run is not None
-    tables = pair.tables()
-    if blue.scalar("SELECT to_regclass('ruvector_migration.change')") is None:
-        blue.transaction(changelog.install(tables))
-    done = set(run.options.get("copied", []))
-    for table in (t for t in tables if t.kind == "r" and t.oid not in done):
-        blue.output.sql(f"COPY {table.qualified} ({table.column_list}) TO STDOUT")
-        total = int(blue.scalar("SELECT greatest(reltuples, 0)::int8 FROM pg_class WHERE oid = %s", (table.oid,)))
-        with progress.task(table.qualified, total) as moved:
-            changelog.copy_table(blue.conn, green.conn, table, moved)
-        done.add(table.oid)
-        run.options["copied"] = sorted(done)
-        state.set_options(run)
-
-
-def lag(pair: Pair) -> tuple[int, str]:
-    """How far green is behind, and in what unit."""
-    if pair.logical:
-        bytes_behind = pair.blue.scalar(
-            "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::int8 FROM pg_replication_slots"
-            " WHERE slot_name = %s",
-            (NAME,),
-        )
-        if bytes_behind is None:
-            raise MigrateError("the replication slot is gone", hint="Run: ruvector rollback")
-        return int(bytes_behind), "bytes of WAL"
-    return changelog.pending(pair.blue.conn), "changed rows"
-
-
-def catch_up(pair: Pair, timeout_s: float = 3600) -> None:
-    """Until green is where blue is now."""
-    if not pair.logical:
-        tables = pair.tables()
-        while changelog.apply(pair.blue.conn, pair.green.conn, tables):
-            pass
-        return
-    target = pair.blue.scalar("SELECT pg_current_wal_lsn()::text")
-    until = time.monotonic() + timeout_s
-    while True:
-        reached = pair.blue.scalar(
-            "SELECT confirmed_flush_lsn >= %s::pg_lsn FROM pg_replication_slots WHERE slot_name = %s", (target, NAME)
-        )
-        if reached:
-            return
-        if reached is None or time.monotonic() > until:
-            raise MigrateError(f"green does not catch up: {lag(pair)}", hint="See the subscriber's server log.")
-        time.sleep(0.05)
-
-
 def switch(pair: Pair, pg_dump: str | None) -> None:
-    """Writes stop on blue, green gets the rest, and from then on notes its own changes for a rollback."""
+    """Writes stop on blue, green gets the rest, and from then on notes its own changes for a rollback.
+
+    Whatever fails before green is complete opens blue again. (A killed command leaves it closed: give it again.)
+    """
     run, blue, green = pair.run, pair.blue, pair.green
     assert run is not None
     state = State(blue)
     tables = pair.tables()
+    if run.phase == "cut over":
+        validate_keys(blue, green)
+        return
+    if run.phase not in ("following", "switching", "switched"):
+        raise MigrateError(f'cannot switch in phase "{run.phase}"', hint="See: ruvector status")
+    if blue.dry_run:
+        _print_switch(pair, tables, pg_dump)
+        return
+    if run.phase == "following":
+        same_columns(tables, plain_tables(green.conn))
+        catch_up(pair)  # all but the last of it, while blue still takes writes
     started = time.monotonic()
     if run.phase == "following":
         blue.transaction(changelog.block(tables, run.options["target"]), also=lambda: state.set_phase(run, "switching"))
-    elif run.phase != "switching":
-        raise MigrateError(f'cannot switch in phase "{run.phase}"', hint="See: ruvector status")
-    catch_up(pair)
-    for table in (t for t in tables if t.persistence == "u" and pair.logical):
-        changelog.copy_table(blue.conn, green.conn, table, lambda rows: None)
-    _sequences(blue, green)
-    _same_counts(pair, tables)
-    _stage(pair, pg_dump, "last")
+    if run.phase == "switching":
+        try:
+            _complete(pair, tables, pg_dump)
+        except Exception:
+            blue.transaction(changelog.unblock(tables), also=lambda: state.set_phase(run, "following"))
+            blue.output.warn("blue takes writes again")
+            raise
+        state.set_phase(run, "switched")
+        blue.output.say(f"writes were refused for {time.monotonic() - started:.1f} s")
     if pair.logical and green.query("SELECT 1 FROM pg_subscription WHERE subname = %s", (NAME,)):
         green.run(f"DROP SUBSCRIPTION {NAME}")
     if green.scalar("SELECT to_regclass('ruvector_migration.change')") is None:
         green.transaction(_reverse_log(green))
     state.set_phase(run, "cut over")
-    blue.output.say(f"writes were refused for {time.monotonic() - started:.1f} s; applications may use green now")
+    blue.output.say("applications may use green now")
+    validate_keys(blue, green)
+
+
+def _print_switch(pair: Pair, tables: list[Plain], pg_dump: str | None) -> None:
+    assert pair.run is not None
+    pair.blue.transaction(changelog.block(tables, pair.run.options["target"]))
+    pair.blue.output.say("green catches up; sequences are set; row counts are compared; then, on green:")
+    pair.green.transaction([e.sql for e in schema(pair.blue, pair.green, pg_dump).last])
+    if pair.logical:
+        pair.green.run(f"DROP SUBSCRIPTION {NAME}")
+    pair.green.transaction(_reverse_log(pair.green))
+
+
+def _complete(pair: Pair, tables: list[Plain], pg_dump: str | None) -> None:
+    """What is left to bring over once blue refuses writes."""
+    blue, green = pair.blue, pair.green
+    catch_up(pair, SWITCH_TIMEOUT_S)
+    for table in (t for t in tables if t.persistence == "u" and pair.logical):
+        changelog.copy_table(blue.conn, green.conn, table, lambda rows: None)
+    _sequences(blue, green)
+    same_counts(blue, green, tables)
+    _stage(pair, pg_dump, "last")
 
 
 def _reverse_log(green: Session) -> list[str]:
@@ -271,29 +282,6 @@ def _sequences(source: Session, target: Session) -> None:
             target.run(f"SELECT setval({literal(name)}, {value})")
 
 
-def _same_counts(pair: Pair, tables: list[Plain]) -> None:
-    for table in (t for t in tables if t.kind == "r"):
-        counts = [
-            int(s.conn.execute(statement(f"SELECT count(*) FROM {table.qualified}")).fetchone()[0])  # type: ignore[index]
-            for s in (pair.blue, pair.green)
-        ]
-        if counts[0] != counts[1]:
-            raise MigrateError(
-                f"{table.qualified} has {counts[0]} rows on blue and {counts[1]} on green",
-                hint="Blue refuses writes: ruvector rollback opens it again.",
-            )
-
-
-def _drop_replication(pair: Pair) -> None:
-    blue, green = pair.blue, pair.green
-    if green.query("SELECT 1 FROM pg_subscription WHERE subname = %s", (NAME,)):
-        green.run(f"DROP SUBSCRIPTION {NAME}")
-    work = [f"DROP PUBLICATION IF EXISTS {NAME}"]
-    full = pair.run.options.get("full", []) if pair.run else []
-    work += [f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT" for name in full]
-    blue.transaction(work)
-
-
 def back(pair: Pair) -> None:
     """Rollback: after the switch with green's changes since; before it by stopping the replication. Green itself
     stays as it is.
@@ -302,17 +290,19 @@ def back(pair: Pair) -> None:
     assert run is not None
     state = State(blue)
     tables = pair.tables()
-    if run.phase == "cut over" or green.scalar("SELECT to_regclass('ruvector_migration.change')") is not None:
+    if green.scalar("SELECT to_regclass('ruvector_migration.change')") is not None:
         on_green = plain_tables(green.conn)
         green.transaction([*changelog.unblock(on_green), *changelog.block(on_green, describe(blue.dsn))])
+        if blue.dry_run:
+            blue.output.say("green's changes since the switch are brought to blue")
         by_name = {(t.schema, t.name): t for t in tables}
         same = [_as(t, by_name[(t.schema, t.name)]) for t in on_green if (t.schema, t.name) in by_name]
-        while changelog.apply(green.conn, blue.conn, same):
+        while not blue.dry_run and changelog.apply(green.conn, blue.conn, same):
             pass
         _sequences(green, blue)
         green.transaction(changelog.remove(green))
     if pair.logical:
-        _drop_replication(pair)
+        drop_replication(pair)
     work = [*changelog.unblock(tables), *changelog.remove(blue)]
     blue.transaction(work, also=lambda: state.set_phase(run, "rolled back"))
 
@@ -339,6 +329,8 @@ def finish(pair: Pair) -> None:
     if run.phase != "cut over":
         raise MigrateError(f'cannot finish in phase "{run.phase}"', hint="First: ruvector cutover")
     if pair.logical:
-        _drop_replication(pair)
-    pair.green.transaction(changelog.remove(pair.green))
+        drop_replication(pair)
+    pair.green.transaction([*changelog.remove(pair.green), f"DROP TABLE IF EXISTS {_MARK}"])
+    with suppress(errors.DependentObjectsStillExist):
+        pair.green.transaction([f"DROP SCHEMA {SCHEMA}"])
     State(pair.blue).set_phase(run, "finished")

@@ -90,13 +90,17 @@ LEFT JOIN pg_am am ON am.oid = c.relam LEFT JOIN pg_tablespace ts ON ts.oid = c.
 ORDER BY n.nspname, p.root, p.level, c.relname"""
 
 _COLUMNS: LiteralString = """
-SELECT a.attrelid::int8 AS table, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS
-not_null,
+SELECT a.attrelid::int8 AS table, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AND NOT
+       EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND NOT k.convalidated
+               AND k.conkey = ARRAY[a.attnum]) AS not_null,
        pg_get_expr(d.adbin, d.adrelid) AS default, a.attgenerated::text AS generated, a.attidentity::text AS identity,
        CASE WHEN a.attidentity <> '' THEN (
          SELECT jsonb_build_object('schema', n.nspname, 'name', s.relname, 'type', format_type(q.seqtypid, NULL),
                 'start', q.seqstart, 'increment', q.seqincrement, 'min', q.seqmin, 'max', q.seqmax, 'cache', q.seqcache,
-                'cycle', q.seqcycle)
+                'cycle', q.seqcycle, 'comment', obj_description(s.oid, 'pg_class'), 'grants', coalesce((
+                SELECT jsonb_agg(jsonb_build_object('grantee', CASE WHEN g.grantee = 0 THEN 'public' ELSE
+                       pg_get_userbyid(g.grantee)::text END, 'privilege', g.privilege_type, 'grantable', g.is_grantable,
+                       'column', NULL)) FROM aclexplode(s.relacl) g WHERE g.grantee <> s.relowner), '[]'))
          FROM pg_depend x JOIN pg_class s ON s.oid = x.objid AND s.relkind = 'S' JOIN pg_sequence q ON q.seqrelid =
          s.oid
          JOIN pg_namespace n ON n.oid = s.relnamespace
@@ -111,7 +115,7 @@ not_null,
        comment,
        (SELECT k.conname FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
           AND k.conkey = ARRAY[a.attnum]) AS not_null_name,
-       a.atttypid::int8 AS type_oid, a.atttypmod AS typmod
+       a.atttypid::int8 AS type_oid, a.atttypmod AS typmod, a.attinhcount > 0 AS inherited
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY (%(tables)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum"""
@@ -128,7 +132,7 @@ SELECT i.indrelid::int8 AS table, c.oid::int8 AS oid, c.relname AS name, am.amna
        ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o)
              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n
              WHERE k.o <= i.indnkeyatts ORDER BY k.o) AS key_columns,
-       i.indisreplident AND i.indimmediate AS is_identity
+       i.indisreplident AND i.indimmediate AS is_identity, i.indisclustered AS clustered
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam
 JOIN pg_opclass oc ON oc.oid = i.indclass[0] LEFT JOIN pg_tablespace ts ON ts.oid = c.reltablespace
 WHERE i.indrelid = ANY (%(tables)s::oid[]) ORDER BY i.indrelid, c.relname"""
@@ -141,7 +145,8 @@ SELECT k.conrelid::int8 AS table, k.conname AS name, k.contype::text AS kind, pg
        ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY x(n, o)
              JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = x.n ORDER BY x.o) AS columns,
        k.conparentid <> 0 OR NOT k.conislocal AS inherited
-FROM pg_constraint k WHERE k.conrelid = ANY (%(tables)s::oid[]) AND k.contype IN ('c', 'f', 'p', 'u', 'x')
+FROM pg_constraint k WHERE k.conrelid = ANY (%(tables)s::oid[])
+  AND (k.contype IN ('c', 'f', 'p', 'u', 'x') OR (k.contype = 'n' AND NOT k.convalidated))
 ORDER BY k.conrelid, k.contype <> 'p', k.conname"""
 
 _TRIGGERS: LiteralString = """
@@ -172,10 +177,16 @@ SELECT c.oid::int8, CASE WHEN x.grantee = 0 THEN 'public' ELSE pg_get_userbyid(x
 x.is_grantable, a.attname
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped,
 aclexplode(a.attacl) x
-WHERE c.oid = ANY (%(tables)s::oid[]) AND x.grantee <> c.relowner ORDER BY 1, 2, 3"""
+WHERE c.oid = ANY (%(tables)s::oid[]) AND x.grantee <> c.relowner
+UNION
+SELECT c.oid::int8, CASE WHEN x.grantee = 0 THEN 'public' ELSE pg_get_userbyid(x.grantee)::text END, '-', false, NULL
+FROM pg_class c JOIN pg_default_acl p ON p.defaclrole = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+  AND p.defaclobjtype = 'r' AND p.defaclnamespace IN (0, c.relnamespace), aclexplode(p.defaclacl) x
+WHERE c.oid = ANY (%(tables)s::oid[]) AND x.grantee NOT IN (c.relowner, p.defaclrole) ORDER BY 1, 2, 3"""
 
 _STATISTICS: LiteralString = """
-SELECT s.stxrelid::int8 AS table, n.nspname AS schema, s.stxname AS name, pg_get_statisticsobjdef(s.oid) AS definition
+SELECT s.stxrelid::int8 AS table, n.nspname AS schema, s.stxname AS name, pg_get_statisticsobjdef(s.oid) AS definition,
+       nullif(s.stxstattarget, -1)::int AS target, obj_description(s.oid, 'pg_statistic_ext') AS comment
 FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = ANY (%(tables)s::oid[]) ORDER BY 1, 3"""
 

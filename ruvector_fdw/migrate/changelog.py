@@ -2,11 +2,12 @@
 """Catch-up between two servers without logical replication: triggers note the keys that changed, and the rows are
 fetched again.
 
-The log holds keys, not images: applying it means fetching the rows of those keys as they are now and putting them in
-place of the other side's. So it may be applied twice, in any order, and after a crash between the two commits. A
-noted change is deleted by its number once the other side has committed; one whose transaction is still open is simply
-not seen yet, whatever its number. TRUNCATE is noted as a change without a key, and the table is copied anew. The
-applying session runs as a replica, so no trigger or foreign key of the application fires on it.
+The log holds keys (as text, printed alike whatever the application's settings), not images: applying it means fetching
+the rows of those keys as they are now and putting them in place of the other side's. So it may be applied twice, in
+any order, and after a crash between the two commits. A noted change is deleted by its number once the other side has
+committed; one whose transaction is still open is simply not seen yet, whatever its number. TRUNCATE is noted as a
+change without a key, and the table is copied anew. The applying session runs as a replica, so no trigger or foreign
+key of the application fires on it.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ def install(tables: list[Plain]) -> list[str]:
         new = ", ".join(f"NEW.{quote(c)}::text" for c in table.key)
         note = f"INSERT INTO {SCHEMA}.change (relation, key) VALUES ({table.oid}"
         body = f"""CREATE FUNCTION {table.function}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $log$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, MDY'
+SET intervalstyle = 'postgres' SET extra_float_digits = 3 AS $log$
 BEGIN
   IF TG_OP = 'TRUNCATE' THEN
     {note}, NULL);
@@ -173,7 +175,7 @@ def copy_table(source: Connection[Any], target: Connection[Any], table: Plain, t
     """Replace the target's rows by the source's, in one transaction of the target. Text crosses the change of types."""
     with target.transaction():
         target.execute("SET LOCAL session_replication_role = replica")
-        target.execute(statement(f"DELETE FROM {table.qualified}"))
+        target.execute(statement(f"DELETE FROM ONLY {table.qualified}"))
         return _copy(source, target, table, f"SELECT {table.column_list} FROM ONLY {table.qualified}", None, told)
 
 
@@ -238,7 +240,7 @@ def _refetch(source: Connection[Any], target: Connection[Any], table: Plain, key
     try:
         with target.transaction():
             target.execute("SET LOCAL session_replication_role = replica")
-            target.execute(statement(f"DELETE FROM {table.qualified} t USING {listed} WHERE {same}"), columns)
+            target.execute(statement(f"DELETE FROM ONLY {table.qualified} t USING {listed} WHERE {same}"), columns)
             _copy(source, target, table, query, columns, lambda rows: None)
     except errors.UniqueViolation:
         # A row took a unique value from another whose own change is not in this batch.

@@ -13,6 +13,7 @@ from .errors import MigrateError
 from .exchange import planned_tables
 from .names import qualified
 from .parallel import read
+from .plan import double_title
 from .revive import table_from
 from .sqlrun import Session
 from .state import Run, State
@@ -22,9 +23,10 @@ from .sync import after_cutover, before_cutover, drop_triggers, link
 def remove_doubles(session: Session, run: Run) -> None:
     """Rollback before cutover: triggers and doubles go; the tables are as they were before ``migrate``."""
     state = State(session)
-    mapper = read(session, (), (), ()).mapper
+    mapper = read(session).mapper
     work: list[str] = []
     shadows: list[str] = []
+    not_made = {step.title for _, step in state.steps(run.id, "prepare")}
     for relation in state.relations(run.id):
         table = table_from(relation.signature)
         if session.scalar("SELECT to_regclass(%s)", (table.qualified,)) is not None:
@@ -36,7 +38,8 @@ def remove_doubles(session: Session, run: Run) -> None:
                 if not s.startswith("DROP TRIGGER") or any(s.endswith(f" ON {q}") for q in there)
             ]
         shadow = qualified(relation.schema, Pair.of("TABLE", relation.schema, relation.name).shadow)
-        if session.scalar("SELECT to_regclass(%s)", (shadow,)) is not None:
+        made = double_title(table) not in not_made
+        if made and session.scalar("SELECT to_regclass(%s)", (shadow,)) is not None:
             shadows.append(shadow)
     if shadows:
         work.append(f"DROP TABLE {', '.join(shadows)}")
@@ -50,7 +53,7 @@ def remove_old(session: Session, run: Run) -> None:
     if run.phase != "cut over":
         raise MigrateError(f'the old tables cannot be dropped in phase "{run.phase}"', hint="First: ruvector cutover")
     state = State(session)
-    mapper = read(session, (), (), ()).mapper
+    mapper = read(session).mapper
     relations = state.relations(run.id)
     work: list[str] = []
     for table in planned_tables(session, relations):

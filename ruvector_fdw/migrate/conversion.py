@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from . import ddl, views
-from .ddl import create_policy, create_trigger, enable_trigger
+from .ddl import create_trigger, enable_trigger
+from .ddl import policies as policies_of
 from .model import Index, Policy, Table, Trigger, View
 from .names import ACCESS_METHODS, Mapper, literal, qualified, quote
 from .plan import Source
@@ -58,13 +59,16 @@ def _convert(source: Source, found: list[View], *, reverse: bool = False) -> lis
     mapper = None if reverse else source.mapper
     work = [f"LOCK TABLE {', '.join(t.qualified for t in source.tables)} IN ACCESS EXCLUSIVE MODE"]
     work += [views.drop(v) for v in reversed(found)]
+    every = [part for table in source.tables for part in table.tree]
+    for part in every:
+        work += _loosen(part, source, reverse=reverse)
     for table in source.tables:
-        for part in table.tree:
-            work += _loosen(part, source, reverse=reverse)
-        if table.vector_columns:
-            work.append(f"ALTER TABLE {table.qualified} " + ", ".join(_types(table, mapper)))
-        for part in table.tree:
-            work += _fasten(part, source, mapper)
+        clauses = _types(table, mapper)
+        if clauses:
+            work.append(f"ALTER TABLE {table.qualified} " + ", ".join(clauses))
+    for part in every:
+        work += _own_defaults(part, mapper)
+        work += _fasten(part, source, mapper)
     for view in found:
         work += views.create(view, mapper)
     return work
@@ -73,6 +77,8 @@ def _convert(source: Source, found: list[View], *, reverse: bool = False) -> lis
 def _types(table: Table, mapper: Mapper | None) -> list[str]:
     clauses = []
     for c in table.vector_columns:
+        if c.inherited:  # with its parent's
+            continue
         if c.default is not None:
             clauses.append(f"ALTER COLUMN {quote(c.name)} DROP DEFAULT")
         clauses.append(f"ALTER COLUMN {quote(c.name)} TYPE {mapper.rewrite(c.type) if mapper else c.type}")
@@ -80,6 +86,17 @@ def _types(table: Table, mapper: Mapper | None) -> list[str]:
             default = mapper.rewrite(c.default) if mapper else c.default
             clauses.append(f"ALTER COLUMN {quote(c.name)} SET DEFAULT {default}")
     return clauses
+
+
+def _own_defaults(part: Table, mapper: Mapper | None) -> list[str]:
+    """Defaults of inherited columns: their parent's has just been put over them."""
+    work = []
+    for c in part.vector_columns:
+        if c.inherited:
+            default = c.default and (mapper.rewrite(c.default) if mapper else c.default)
+            change = f"SET DEFAULT {default}" if default else "DROP DEFAULT"
+            work.append(f"ALTER TABLE ONLY {part.qualified} ALTER COLUMN {quote(c.name)} {change}")
+    return work
 
 
 def _loosen(part: Table, source: Source, *, reverse: bool) -> list[str]:
@@ -99,15 +116,13 @@ def _fasten(part: Table, source: Source, mapper: Mapper | None) -> list[str]:
     work = []
     triggers, policies = _bound(part)
     for trigger in triggers:
-        work.append(create_trigger(trigger, part.qualified, part.qualified, plain))
+        work.append(create_trigger(trigger, part, part.qualified, plain))
         if trigger.enabled != "O":
             work.append(enable_trigger(trigger, part.qualified))
         if trigger.comment is not None:
             work.append(f"COMMENT ON TRIGGER {quote(trigger.name)} ON {part.qualified} IS {literal(trigger.comment)}")
     for policy in policies:
-        work.append(create_policy(policy, part.qualified, plain))
-        if policy.comment is not None:
-            work.append(f"COMMENT ON POLICY {quote(policy.name)} ON {part.qualified} IS {literal(policy.comment)}")
+        work += policies_of(policy, part.qualified, mapper)
     for name, definition in _checks(part, source.mapper):
         text = f"ALTER TABLE {part.qualified} ADD CONSTRAINT {quote(name)} {plain.rewrite(definition)}"
         work.append(text + " NOT VALID")

@@ -13,13 +13,26 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from .errors import MigrateError
-from .model import Column, Grant, Index, Policy, Table, Trigger
-from .names import ACCESS_METHODS, RETIRED_SUFFIX, SHADOW_SUFFIX, Extension, Mapper, derived, literal, qualified, quote
+from .model import Column, Grant, Index, Policy, Statistics, Table, Trigger, View
+from .names import (
+    ACCESS_METHODS,
+    RETIRED_SUFFIX,
+    SHADOW_SUFFIX,
+    Extension,
+    Mapper,
+    derived,
+    literal,
+    moved,
+    qualified,
+    quote,
+)
 
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
 _COMPRESSION = {"p": "pglz", "l": "lz4"}
 _COMMANDS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "*": "ALL"}
-_ENABLE = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA", "D": "DISABLE"}
+# Options of the other access method alone: given for every index, they are left out here.
+_NOT_OF = {"hnsw": {"lists", "probes"}, "ivfflat": {"m", "ef_construction", "ef_search"}}
+ENABLE = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA", "D": "DISABLE"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,7 @@ def create_table(table: Table, mapper: Mapper) -> list[str]:
     """
     statements: list[str] = []
     shadows = {t.oid: qualified(t.schema, derived(t.name, SHADOW_SUFFIX)) for t in table.tree}
+    by_oid = {t.oid: t for t in table.tree}
     for part in table.tree:
         persistence = "UNLOGGED " if part.persistence == "u" else ""
         if part.parent in shadows and part.bound is not None:
@@ -63,12 +77,13 @@ def create_table(table: Table, mapper: Mapper) -> list[str]:
         head += f" TABLESPACE {quote(part.tablespace)}" if part.tablespace else ""
         statements.append(head)
         statements += _column_settings(part, shadows[part.oid])
+        statements += _own_defaults(part, shadows[part.oid], by_oid.get(part.parent or 0), mapper)
     # Children's keys first: a key added to the parent then adopts them, and their names are ours and not generated.
     for part in reversed(table.tree):
         for k in part.constraints:
             if k.kind in "pux":
                 name = derived(k.name, SHADOW_SUFFIX)
-            elif k.kind == "c":
+            elif k.kind == "c" and k.validated:  # one that is not may not hold for the rows that are there: plan.py
                 name = k.name
             else:
                 continue
@@ -130,10 +145,27 @@ def _column_settings(table: Table, shadow: str) -> list[str]:
     return statements
 
 
+def _own_defaults(part: Table, shadow: str, parent: Table | None, mapper: Mapper) -> list[str]:
+    """Where a partition differs from its parent in defaults and NOT NULL, which count for rows written straight to it."""
+    statements = []
+    above = {c.name: c for c in parent.columns} if parent is not None else {}
+    for c in part.columns:
+        top = above.get(c.name)
+        if top is None or c.generated or c.identity:
+            continue
+        alter = f"ALTER TABLE {shadow} ALTER COLUMN {quote(c.name)}"
+        if c.default != top.default:
+            change = "DROP DEFAULT" if c.default is None else f"SET DEFAULT {mapper.rewrite(c.default)}"
+            statements.append(f"{alter} {change}")
+        if c.not_null and not top.not_null:
+            statements.append(f"{alter} SET NOT NULL")
+    return statements
+
+
 def _option(option: str) -> str:
     """``name=value`` of a catalog's option array as SQL; the value may hold anything."""
     name, _, value = option.partition("=")
-    return f"{name} = {literal(value)}"
+    return f"{name.strip()} = {literal(value.strip())}"
 
 
 def dress(table: Table, mapper: Mapper) -> list[str]:
@@ -145,45 +177,69 @@ def dress(table: Table, mapper: Mapper) -> list[str]:
         name = derived(part.name, SHADOW_SUFFIX)
         shadow = qualified(part.schema, name)
         statements.append(f"ALTER TABLE {shadow} OWNER TO {quote(part.owner)}")
-        statements += [create_policy(p, shadow, mapper) for p in part.policies]
+        statements += [create_policy(p, shadow, mapper) for p in part.policies if not p.reads_tables]
         if part.row_security:
             statements.append(f"ALTER TABLE {shadow} ENABLE ROW LEVEL SECURITY")
         for trigger in part.triggers:
-            statements.append(create_trigger(trigger, part.qualified, shadow, mapper))
+            statements.append(create_trigger(trigger, part, shadow, mapper))
             statements.append(f"ALTER TABLE {shadow} DISABLE TRIGGER {quote(trigger.name)}")
         for statistics in part.statistics:
-            statements.append(_statistics(part, statistics.schema, statistics.name, statistics.definition, shadow))
+            statements += _statistics(part, statistics, shadow)
         statements += grants(shadow, part.grants)
         statements += comments(part, name)
+        for s in (c.sequence for c in part.columns if c.sequence and not part.parent):
+            sequence = f"SEQUENCE {qualified(s['schema'], derived(s['name'], SHADOW_SUFFIX))}"
+            statements += grants(sequence, [Grant(**g) for g in s["grants"]])
+            if s["comment"] is not None:
+                statements.append(f"COMMENT ON {sequence} IS {literal(s['comment'])}")
     return statements
 
 
-def _statistics(table: Table, schema: str, name: str, definition: str, shadow: str) -> str:
-    head = f"CREATE STATISTICS {qualified(schema, name)}"
-    body = definition.removeprefix(head).removesuffix(f" FROM {table.qualified}").removesuffix(f" FROM {table.name}")
-    return f"CREATE STATISTICS {qualified(schema, derived(name, SHADOW_SUFFIX))}{body} FROM {shadow}"
+def _statistics(table: Table, found: Statistics, shadow: str) -> list[str]:
+    name = qualified(found.schema, derived(found.name, SHADOW_SUFFIX))
+    text = moved(found.definition, "CREATE STATISTICS ", (found.schema, found.name), "", name)
+    work = [moved(text, " FROM ", (table.schema, table.name), "", shadow)]
+    if found.target is not None:
+        work.append(f"ALTER STATISTICS {name} SET STATISTICS {found.target}")
+    if found.comment is not None:
+        work.append(f"COMMENT ON STATISTICS {name} IS {literal(found.comment)}")
+    return work
 
 
-def create_policy(policy: Policy, table: str, mapper: Mapper) -> str:
+def policies(policy: Policy, table: str, mapper: Mapper | None) -> list[str]:
+    """The policy and its comment; without ``mapper`` as it was."""
+    work = [create_policy(policy, table, mapper)]
+    if policy.comment is not None:
+        work.append(f"COMMENT ON POLICY {quote(policy.name)} ON {table} IS {literal(policy.comment)}")
+    return work
+
+
+def create_policy(policy: Policy, table: str, mapper: Mapper | None) -> str:
+    def mapped(expression: str) -> str:
+        return expression if mapper is None else mapper.rewrite(expression)
+
     roles = ", ".join("PUBLIC" if r == "public" else quote(r) for r in policy.roles)
     text = f"CREATE POLICY {quote(policy.name)} ON {table} AS {'PERMISSIVE' if policy.permissive else 'RESTRICTIVE'}"
     text += f" FOR {_COMMANDS[policy.command]} TO {roles}"
-    text += f" USING ({mapper.rewrite(policy.using)})" if policy.using is not None else ""
-    return text + (f" WITH CHECK ({mapper.rewrite(policy.check)})" if policy.check is not None else "")
+    text += f" USING ({mapped(policy.using)})" if policy.using is not None else ""
+    return text + (f" WITH CHECK ({mapped(policy.check)})" if policy.check is not None else "")
 
 
-def create_trigger(trigger: Trigger, table: str, target: str, mapper: Mapper) -> str:
+def create_trigger(trigger: Trigger, table: Table | View, target: str, mapper: Mapper | None) -> str:
     """The trigger's definition, moved from ``table`` to ``target``."""
-    return mapper.rewrite(trigger.definition.replace(f" ON {table} ", f" ON {target} ", 1))
+    text = moved(trigger.definition, " ON ", (table.schema, table.name), " ", target)
+    return mapper.rewrite(text) if mapper is not None else text
 
 
 def enable_trigger(trigger: Trigger, table: str) -> str:
-    return f"ALTER TABLE {table} {_ENABLE[trigger.enabled]} TRIGGER {quote(trigger.name)}"
+    return f"ALTER TABLE {table} {ENABLE[trigger.enabled]} TRIGGER {quote(trigger.name)}"
 
 
 def grants(relation: str, entries: Iterable[Grant]) -> list[str]:
-    result = []
-    for g in entries:
+    entries = list(entries)
+    unwanted = ["PUBLIC" if g.grantee == "public" else quote(g.grantee) for g in entries if g.privilege == "-"]
+    result = [f"REVOKE ALL ON {relation} FROM {', '.join(unwanted)}"] if unwanted else []
+    for g in (g for g in entries if g.privilege != "-"):
         column = f" ({quote(g.column)})" if g.column else ""
         to = "PUBLIC" if g.grantee == "public" else quote(g.grantee)
         option = " WITH GRANT OPTION" if g.grantable else ""
@@ -199,10 +255,10 @@ def comments(table: Table, name: str) -> list[str]:
     found += [
         (f"CONSTRAINT {quote(derived(k.name, SHADOW_SUFFIX) if k.kind in 'pux' else k.name)} ON {relation}", k.comment)
         for k in table.constraints
-        if k.kind != "f"
+        if k.kind != "f" and (k.validated or k.kind in "pux")
     ]
     found += [(f"TRIGGER {quote(t.name)} ON {relation}", t.comment) for t in table.triggers]
-    found += [(f"POLICY {quote(p.name)} ON {relation}", p.comment) for p in table.policies]
+    found += [(f"POLICY {quote(p.name)} ON {relation}", p.comment) for p in table.policies if not p.reads_tables]
     return [f"COMMENT ON {what} IS {literal(text)}" for what, text in found if text is not None]
 
 
@@ -232,9 +288,12 @@ def vector_index(
     extra: Collection[str] = (),
 ) -> str:
     """CREATE INDEX with our access method: key, options, tablespace and predicate as the old one has them.
-    ``extra``: more options.
+    ``extra``: options in place of the old ones or beside them, as far as they are of this kind of index.
     """
-    options = [_option(o) for o in (*index.options, *extra)]
+    foreign = _NOT_OF[index.method] | ({"quantization"} if index.opclass.startswith(("bit_", "sparsevec_")) else set())
+    fitting = [o for o in extra if o.partition("=")[0].strip() not in foreign]
+    merged = {o.partition("=")[0].strip(): o for o in (*index.options, *fitting)}
+    options = [_option(o) for o in merged.values()]
     text = f"CREATE INDEX {'CONCURRENTLY ' if concurrently else ''}{quote(name)} ON {relation}"
     text += f" USING {ACCESS_METHODS[index.method]} ({mapper.rewrite(index.expression)} {opclass})"
     text += f" WITH ({', '.join(options)})" if options else ""

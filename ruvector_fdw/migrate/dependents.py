@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
 
-from .catalog import GRANTS, rows, vector_types
-from .model import Grant, IncomingKey, Table, Trigger, View
+from .catalog import grants_of, rows, vector_types
+from .model import IncomingKey, Rule, Table, Trigger, View
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -54,9 +54,15 @@ SELECT t.tgrelid::int8 AS table, t.tgname AS name, pg_get_triggerdef(t.oid) AS d
        obj_description(t.oid, 'pg_trigger') AS comment FROM pg_trigger t
 WHERE t.tgrelid = ANY (%(tables)s::oid[]) AND NOT t.tgisinternal ORDER BY 1, 2"""
 
+_VIEW_RULES: LiteralString = """
+SELECT w.ev_class::int8 AS table, w.rulename AS name, pg_get_ruledef(w.oid) AS definition, w.ev_enabled::text AS enabled,
+       obj_description(w.oid, 'pg_rewrite') AS comment FROM pg_rewrite w
+WHERE w.ev_class = ANY (%(tables)s::oid[]) AND w.rulename <> '_RETURN' ORDER BY 1, 2"""
+
 _INCOMING: LiteralString = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS table, c.oid::int8 AS table_oid, k.conname AS name,
-       pg_get_constraintdef(k.oid) AS definition, k.confrelid::int8 AS references, c.relkind = 'p' AS partitioned
+       pg_get_constraintdef(k.oid) AS definition, k.confrelid::int8 AS references, c.relkind = 'p' AS partitioned,
+       k.convalidated AS validated, obj_description(k.oid, 'pg_constraint') AS comment
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY (%(tables)s::oid[])
   AND NOT k.conrelid = ANY (%(but)s::oid[]) ORDER BY 1, 3"""
@@ -68,31 +74,52 @@ SELECT x.object, x.problem, x.stops FROM (
   SELECT p.oid::regprocedure::text AS object, 'function takes or returns a type of pgvector' AS problem, '' AS stops
   FROM pg_proc p WHERE (p.prorettype = ANY (%(types)s::oid[]) OR p.proargtypes::oid[] && %(types)s::oid[]
       OR coalesce(p.proallargtypes, '{}') && %(types)s::oid[])
-    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype =
-    'e')
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+                    AND d.deptype = 'e')
   UNION ALL
-  SELECT p.oid::regprocedure::text, 'function takes or returns rows of ' || t.typrelid::regclass::text, 'parallel'
+  SELECT p.oid::regprocedure::text, 'function takes or returns rows of ' || t.typrelid::regclass::text,
+         'parallel' || CASE WHEN t.typrelid = ANY (%(views)s::oid[]) THEN ' in-place' ELSE '' END
   FROM pg_proc p JOIN pg_type t ON t.oid = p.prorettype OR t.oid = ANY (p.proargtypes::oid[])
-    OR t.oid = ANY (coalesce(p.proallargtypes, '{}')) WHERE t.typrelid = ANY (%(tables)s::oid[])
+    OR t.oid = ANY (coalesce(p.proallargtypes, '{}'))
+  WHERE t.typrelid = ANY (%(tables)s::oid[] || %(views)s::oid[])
   UNION ALL
   SELECT DISTINCT p.oid::regprocedure::text, 'function with an SQL body depends on ' || d.refobjid::regclass::text,
-  'parallel'
+         'parallel' || CASE WHEN d.refobjid = ANY (%(views)s::oid[]) OR d.refobjsubid <> 0 AND EXISTS (
+           SELECT FROM pg_attribute a WHERE a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+             AND a.atttypid = ANY (%(types)s::oid[])) THEN ' in-place' ELSE '' END
   FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
-    AND d.refclassid = 'pg_class'::regclass WHERE d.refobjid = ANY (%(tables)s::oid[])
+    AND d.refclassid = 'pg_class'::regclass WHERE d.refobjid = ANY (%(tables)s::oid[] || %(views)s::oid[])
   UNION ALL
-  SELECT c.oid::regclass::text, 'rule "' || w.rulename || '" on the table', 'parallel in-place'
+  SELECT c.oid::regclass::text, 'rule "' || w.rulename || '" on the table',
+         'parallel' || CASE WHEN EXISTS (
+           SELECT FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+           WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+             AND a.atttypid = ANY (%(types)s::oid[])) THEN ' in-place' ELSE '' END
   FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class WHERE c.oid = ANY (%(tables)s::oid[])
   UNION ALL
-  SELECT c.oid::regclass::text, 'inherits from ' || i.inhparent::regclass::text || ' (not a partition)', 'parallel'
-  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE NOT c.relispartition
-    AND (c.oid = ANY (%(tables)s::oid[]) OR i.inhparent = ANY (%(tables)s::oid[]))
+  SELECT DISTINCT r.oid::regclass::text, 'is read by rule "' || w.rulename || '" of ' || c.oid::regclass::text, 'parallel'
+  FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class AND c.relkind IN ('r', 'p')
+  JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+  JOIN pg_class r ON r.oid = d.refobjid
+  WHERE r.oid = ANY (%(tables)s::oid[] || %(views)s::oid[]) AND NOT c.oid = ANY (%(tables)s::oid[])
+  UNION ALL
+  SELECT DISTINCT r.oid::regclass::text, 'is read by policy "' || p.polname || '" of ' || p.polrelid::regclass::text ||
+         ': drop the policy and make it again after cutover', 'parallel'
+  FROM pg_policy p JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+    AND d.refclassid = 'pg_class'::regclass JOIN pg_class r ON r.oid = d.refobjid
+  WHERE r.oid = ANY (%(tables)s::oid[] || %(views)s::oid[]) AND NOT p.polrelid = ANY (%(tables)s::oid[])
+  UNION ALL
+  SELECT x.one::regclass::text, CASE WHEN x.one = i.inhrelid THEN 'inherits from ' || i.inhparent::regclass::text
+         ELSE 'has the child ' || i.inhrelid::regclass::text END || ' (not a partition)', 'parallel'
+  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid, unnest(ARRAY[i.inhrelid, i.inhparent]) x(one)
+  WHERE NOT c.relispartition AND c.relkind <> 'I' AND x.one = ANY (%(tables)s::oid[])
   UNION ALL
   SELECT c.oid::regclass::text, 'is a typed table (OF ' || c.reloftype::regtype::text || ')', 'parallel'
   FROM pg_class c WHERE c.reloftype <> 0 AND c.oid = ANY (%(tables)s::oid[])
   UNION ALL
-  SELECT c.oid::regclass::text, 'is in publication "' || p.pubname || '": add the new table there after cutover', ''
-  FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid JOIN pg_class c ON c.oid = r.prrelid
-  WHERE c.oid = ANY (%(tables)s::oid[])
+  SELECT c.oid::regclass::text, 'is in publication "' || p.pubname || '" with all tables: its subscribers would get'
+         ' changes of a double that they do not have', 'parallel'
+  FROM pg_publication p, pg_class c WHERE p.puballtables AND c.oid = ANY (%(roots)s::oid[])
   UNION ALL
   SELECT c.oid::regclass::text, 'carries a security label', '' FROM pg_seclabel s JOIN pg_class c ON c.oid = s.objoid
   WHERE s.classoid = 'pg_class'::regclass AND c.oid = ANY (%(tables)s::oid[])
@@ -101,11 +128,17 @@ SELECT x.object, x.problem, x.stops FROM (
   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.relkind = 'f' AND a.atttypid = ANY
   (%(types)s::oid[])
   UNION ALL
-  SELECT t.oid::regtype::text, CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'composite type' END || ' over a type of
-  pgvector', ''
+  SELECT t.oid::regtype::text, CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'composite type' END || ' over a type of pgvector', ''
   FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
   WHERE t.oid = ANY (%(types)s::oid[]) AND (t.typtype = 'd' OR (t.typtype = 'c' AND c.relkind = 'c'))
 ) x ORDER BY 1, 2"""
+
+
+_SCHEMA_PUBLICATIONS: LiteralString = """
+SELECT c.oid::regclass::text AS object, 'is in publication "' || p.pubname || '" with its whole schema: its subscribers'
+       ' would get changes of a double that they do not have' AS problem, 'parallel' AS stops
+FROM pg_publication_namespace s JOIN pg_publication p ON p.oid = s.pnpubid JOIN pg_class c
+  ON c.relnamespace = s.pnnspid WHERE c.oid = ANY (%(roots)s::oid[]) ORDER BY 1, 2"""
 
 
 @dataclass(frozen=True)
@@ -126,10 +159,14 @@ def views(conn: Connection[Any], tables: list[Table], columns: list[str] | None 
     triggers: dict[int, list[Trigger]] = {}
     for row in rows(conn, _VIEW_TRIGGERS, tables=oids):
         triggers.setdefault(row.pop("table"), []).append(Trigger(columns=[], **row))
-    grants: dict[int, list[Grant]] = {}
-    for row in rows(conn, GRANTS, tables=oids):
-        grants.setdefault(row.pop("table"), []).append(Grant(**row))
-    return [View(grants=grants.get(r["oid"], []), triggers=triggers.get(r["oid"], []), **r) for r in found]
+    rules: dict[int, list[Rule]] = {}
+    for row in rows(conn, _VIEW_RULES, tables=oids):
+        rules.setdefault(row.pop("table"), []).append(Rule(**row))
+    grants = grants_of(conn, oids)
+    return [
+        View(grants=grants[r["oid"]], triggers=triggers.get(r["oid"], []), rules=rules.get(r["oid"], []), **r)
+        for r in found
+    ]
 
 
 def incoming_keys(conn: Connection[Any], tables: list[Table], but: list[int]) -> list[IncomingKey]:
@@ -141,10 +178,12 @@ def findings(conn: Connection[Any], tables: list[Table]) -> list[Finding]:
     """Everything about ``tables`` that a strategy cannot carry over, or that a person must look after."""
     types = list(vector_types(conn))
     oids = [p.oid for t in tables for p in t.tree]
-    result = [
-        Finding(row["object"], row["problem"], tuple(row["stops"].split()))
-        for row in rows(conn, _UNSUPPORTED, tables=oids, types=types)
-    ]
+    over = [v.oid for v in views(conn, tables)]
+    roots = [t.oid for t in tables]
+    found = rows(conn, _UNSUPPORTED, tables=oids, types=types, views=over, roots=roots)
+    if conn.info.server_version >= 150000:
+        found += rows(conn, _SCHEMA_PUBLICATIONS, roots=roots)
+    result = [Finding(row["object"], row["problem"], tuple(row["stops"].split())) for row in found]
     for table in tables:
         result += _of_table(table)
     return result

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import psycopg
@@ -27,7 +28,7 @@ _ENTRY = re.compile(r"^--\n-- (?:Data for )?Name: (.*?); Type: (.*?); Schema: (.
 _NEVER = {"PUBLICATION", "PUBLICATION TABLE", "SUBSCRIPTION", "SUBSCRIPTION TABLE", "EVENT TRIGGER"}
 _LINKS = {"CAST", "OPERATOR CLASS", "OPERATOR FAMILY"}
 _OURS = re.compile(r"\b(ru)?(vector|halfvec|sparsevec|hnsw|ivfflat)")
-# Entries of the stages after the tables: keys before the rows, foreign keys (and rows of materialized views) at the end.
+# Entries of the stages after the tables: keys before the rows, foreign keys at the switch.
 _KEYS = {"CONSTRAINT"}
 _LAST = {"FK CONSTRAINT"}
 
@@ -106,7 +107,8 @@ def translate(
     tables: list[Table],
     populated: set[tuple[str, str]],
     pgvector: Extension,
-    ours: Extension,
+    ours: Extension | None,
+    index_options: Collection[str] = (),
 ) -> Schema:
     """The entries that go over, mapped, by stage.
 
@@ -114,6 +116,7 @@ def translate(
     :param populated: materialized views (schema, name) that hold rows: a schema's dump does not say so.
     """
     result = Schema([], [], [], [])
+    filled: list[Entry] = []
     known = {
         (p.schema, i.name): (i, p) for t in tables for p in t.tree for i in p.indexes if i.method in ACCESS_METHODS
     }
@@ -129,18 +132,28 @@ def translate(
         if index is not None:
             on = ("ONLY " if index[1].kind == "p" else "") + index[1].qualified
             opclass = ddl.opclass_name(index[0], pgvector, ours, mapper)
-            text = ddl.vector_index(index[0], entry.name, on, opclass, mapper, concurrently=False)
+            text = ddl.vector_index(index[0], entry.name, on, opclass, mapper, concurrently=False, extra=index_options)
         elif entry.kind == "INDEX":
             text = views.map_index(entry.sql, mapper)
         else:
             text = mapper.rewrite(entry.sql)
+        if entry.kind == "SCHEMA":  # the one that holds the extension is there already
+            text = text.replace("CREATE SCHEMA ", "CREATE SCHEMA IF NOT EXISTS ", 1)
+        elif entry.kind in _LAST and text.lstrip().startswith("ALTER TABLE ONLY ") and " NOT VALID" not in text:
+            # Checked after the switch. A partitioned table (without ONLY) takes no such key before PostgreSQL 18.
+            text = text.rstrip().removesuffix(";") + " NOT VALID;"
         stage = result.before if not post else result.keys if entry.kind in _KEYS else result.indexes
-        if entry.kind in _LAST:
+        unproven = "CONSTRAINT" in entry.kind and text.rstrip().endswith(
+            "NOT VALID;"
+        )  # rows that are there may break it
+        comment = entry.kind == "COMMENT" and entry.name.startswith("CONSTRAINT ")
+        if entry.kind in _LAST or unproven or comment:
             stage = result.last
         stage.append(Entry(entry.kind, entry.schema, entry.name, text.strip()))
         if entry.kind == "MATERIALIZED VIEW" and (entry.schema, entry.name) in populated:
             refresh = f"REFRESH MATERIALIZED VIEW {qualified(entry.schema, entry.name)}"
-            result.last.append(Entry("MATERIALIZED VIEW DATA", entry.schema, entry.name, refresh))
+            filled.append(Entry("MATERIALIZED VIEW DATA", entry.schema, entry.name, refresh))
+    result.indexes[:0] = filled
     return result
 
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import catalog, dependents, views
-from .ddl import Pair, enable_trigger
+from . import catalog, dependents, publications, views
+from .ddl import Pair, enable_trigger, policies
 from .errors import DriftError, MigrateError
 from .model import Constraint, IncomingKey, Table, View
 from .names import Mapper, derived, literal, qualified, quote
@@ -32,6 +32,7 @@ class Sides:
     """
 
     tables: list[Table]
+    serving: list[Table]
     mapper: Mapper
     pairs: list[tuple[Pair, int]]
     views: list[View]
@@ -87,10 +88,13 @@ def cutover(session: Session, run: Run) -> float:
             if not _late(view):
                 state.add_pairs(run.id, [Pair.of(_kind(view), view.schema, view.name)], level=view.level)
         state.keep_views(run.id, [v for v in sides.views if _late(v)])
+        run.options["keys"] = [[k.table, k.name] for k in sides.incoming if k.validated]
+        state.set_options(run)
         state.set_phase(run, "exchanged")
 
     held = session.transaction(work, also=note)
-    session.output.say(f"the locks were held for {held:.0f} ms")
+    if not session.dry_run:
+        session.output.say(f"the locks were held for {held:.0f} ms")
     return held
 
 
@@ -109,9 +113,9 @@ def settle(session: Session, run: Run) -> None:
             session.conn, served, [p.oid for t in (*originals, *served) for p in t.tree]
         )
     for key in incoming:
-        if key.definition.endswith(" NOT VALID"):
+        if not key.validated and [key.table, key.name] in run.options["keys"]:
             session.transaction([f"ALTER TABLE {key.table} VALIDATE CONSTRAINT {quote(key.name)}"])
-    mapper = read(session, (), (), ()).mapper
+    mapper = read(session).mapper
     done = {(p.kind, p.schema, p.name) for p, _ in state.pairs(run.id)}
     for view in state.kept_views(run.id):
         if (_kind(view), view.schema, view.name) not in done:
@@ -166,9 +170,10 @@ def back(session: Session, run: Run) -> float:
         state.set_phase(run, "ready")
 
     held = session.transaction(work, also=note)
-    session.output.say(f"the locks were held for {held:.0f} ms")
+    if not session.dry_run:
+        session.output.say(f"the locks were held for {held:.0f} ms")
     for key in sides.incoming:
-        if not key.partitioned:
+        if not key.partitioned and (key.validated or [key.table, key.name] in run.options["keys"]):
             session.transaction([f"ALTER TABLE {key.table} VALIDATE CONSTRAINT {quote(key.name)}"])
     return held
 
@@ -190,7 +195,7 @@ def planned_tables(session: Session, relations: list[Relation]) -> list[Table]:
 
 
 def _sides(session: Session, state: State, run: Run, tables: list[Table], *, forward: bool) -> Sides:
-    mapper = read(session, (), (), ()).mapper
+    mapper = read(session).mapper
     with catalog.snapshot(session.conn):
         if forward:
             serving = tables
@@ -199,7 +204,7 @@ def _sides(session: Session, state: State, run: Run, tables: list[Table], *, for
         found = dependents.views(session.conn, serving)
         but = [p.oid for t in serving for p in t.tree] + [p.oid for t in tables for p in t.tree]
         incoming = dependents.incoming_keys(session.conn, serving, but)
-    return Sides(tables, mapper, state.pairs(run.id), found, incoming, forward)
+    return Sides(tables, serving, mapper, state.pairs(run.id), found, incoming, forward)
 
 
 def _late(view: View) -> bool:
@@ -248,15 +253,29 @@ def _exchange(session: Session, sides: Sides) -> list[str]:
                     f"ALTER TABLE {standby} DISABLE TRIGGER {quote(trigger.name)}",
                     enable_trigger(trigger, serving),
                 ]
+            for policy in (p for p in part.policies if forward and p.reads_tables):
+                work.append(f"DROP POLICY IF EXISTS {quote(policy.name)} ON {serving}")
+                work += policies(policy, serving, sides.mapper)
             if part.force_row_security:
                 work += [
                     f"ALTER TABLE {standby} NO FORCE ROW LEVEL SECURITY",
                     f"ALTER TABLE {serving} FORCE ROW LEVEL SECURITY",
                 ]
+    work += publications.exchange(session.conn, _successors(sides))
     work += _incoming(sides)
     for table in sides.tables:
         work += create_triggers(link(table, sides.mapper, names_then, reverse=forward))
     return work
+
+
+def _successors(sides: Sides) -> dict[int, tuple[str, str]]:
+    """Of each table that serves now: what it and the one in its place will be called."""
+    found = {}
+    now = {t.qualified: t.oid for root in sides.serving for t in root.tree}
+    for part in (p for table in sides.tables for p in table.tree):
+        serving = sides.name(part, serving=True, before=False)
+        found[now[serving]] = (sides.name(part, serving=False, before=False), serving)
+    return found
 
 
 def _keys(part: Table, serving: str, standby: str, moved: dict[int, Table]) -> list[str]:
@@ -284,6 +303,8 @@ def _incoming(sides: Sides) -> list[str]:
         definition = key.definition.removesuffix(" NOT VALID") + ("" if key.partitioned else " NOT VALID")
         work.append(f"ALTER TABLE {key.table} DROP CONSTRAINT {quote(key.name)}")
         work.append(f"ALTER TABLE {key.table} ADD CONSTRAINT {quote(key.name)} {definition}")
+        if key.comment is not None:
+            work.append(f"COMMENT ON CONSTRAINT {quote(key.name)} ON {key.table} IS {literal(key.comment)}")
     return work
 
 

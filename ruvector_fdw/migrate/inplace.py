@@ -22,8 +22,9 @@ from . import catalog, conversion, dependents
 from .conversion import NOTE, built_index, undo_catalog, undo_indexes
 from .errors import MigrateError
 from .model import Table, View
-from .parallel import stopped
+from .parallel import probe_indexes, stopped
 from .plan import Source, check_methods, signature
+from .progress import Progress
 from .sqlrun import Session
 from .state import Relation, Run, State, run_steps
 
@@ -41,7 +42,9 @@ def start(session: Session, source: Source, options: dict[str, Any], undo_file: 
         raise MigrateError("no table has a column or an index of pgvector's")
     reasons = stopped(session, tables, "in-place")
     if reasons:
-        raise MigrateError("cannot migrate in place:\n  " + "\n  ".join(reasons), hint="Choose tables with --table.")
+        raise MigrateError(
+            "cannot migrate in place:\n  " + "\n  ".join(reasons), hint="Choose tables with --table or --exclude."
+        )
     check_methods([i for t in tables for i in t.vector_indexes], source.ours)
     found = _views(session, tables)
     if session.dry_run:
@@ -50,6 +53,7 @@ def start(session: Session, source: Source, options: dict[str, Any], undo_file: 
             for text in step.statements:
                 session.output.sql(text)
         return None
+    probe_indexes(session, source)
     plan = conversion.steps(source, found)
     rewritten = _probe(session, plan[0].statements, tables)
     if rewritten and not options["allow_rewrite"]:
@@ -70,7 +74,7 @@ def start(session: Session, source: Source, options: dict[str, Any], undo_file: 
         return state.begin("in-place", {**options, "undo_file": str(undo_file), "undo": undo}, plan, [], relations)
 
 
-def advance(session: Session, run: Run) -> None:
+def advance(session: Session, run: Run, progress: Progress) -> None:
     """From the run's phase to "converted"."""
     state = State(session)
     if run.phase not in PHASES:
@@ -84,7 +88,7 @@ def advance(session: Session, run: Run) -> None:
         if phase == "convert":
             before = relfilenodes(session, [r.oid for r in state.relations(run.id)])
             fresh = bool(state.steps(run.id, phase))
-            run_steps(state, run, phase)
+            run_steps(state, run, phase, progress)
             after = relfilenodes(session, [r.oid for r in state.relations(run.id)])
             same = sum(after.get(oid) == node for oid, node in before.items())
             if fresh:
@@ -92,7 +96,7 @@ def advance(session: Session, run: Run) -> None:
                     f"{same} of {len(before)} relfilenodes are the same as before: those were not rewritten"
                 )
         elif phase == "index":
-            run_steps(state, run, phase)
+            run_steps(state, run, phase, progress)
 
 
 def undo(session: Session, run: Run) -> None:

@@ -36,6 +36,7 @@ class Column:
     kind: str | None
     through: str | None
     typmod: int
+    inherited: bool
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Index:
     comment: str | None
     key_columns: list[str]
     is_identity: bool
+    clustered: bool
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,18 @@ class Policy:
     comment: str | None
     columns: list[str]
 
+    @property
+    def reads_tables(self) -> bool:
+        """Whether it may have a subquery: then its text holds its own table's name, and perhaps one that is exchanged
+        too, so it can be made only under the final names.
+        """
+        return "SELECT" in f"{self.using} {self.check}"
+
 
 @dataclass(frozen=True)
 class Grant:
+    """``privilege`` "-": what default privileges give to each new table of ours, and the original need not have."""
+
     grantee: str
     privilege: str
     grantable: bool
@@ -109,6 +120,8 @@ class Statistics:
     schema: str
     name: str
     definition: str
+    target: int | None
+    comment: str | None
 
 
 @dataclass
@@ -179,6 +192,14 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Rule:
+    name: str
+    definition: str
+    enabled: str
+    comment: str | None
+
+
+@dataclass(frozen=True)
 class View:
     """``level`` is its distance from the tables: views are made in this order and dropped in the reverse."""
 
@@ -194,6 +215,7 @@ class View:
     column_comments: dict[str, str]
     defaults: dict[str, str]
     triggers: list[Trigger]
+    rules: list[Rule]
     indexes: list[str]
     populated: bool
     level: int
@@ -215,3 +237,5 @@ class IncomingKey:
     definition: str
     references: int
     partitioned: bool
+    validated: bool
+    comment: str | None

@@ -42,7 +42,7 @@ _TOKEN = re.compile(
       | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
-_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*\Z")
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 
 def quote(name: str) -> str:
@@ -53,6 +53,18 @@ def quote(name: str) -> str:
 def qualified(schema: str, name: str) -> str:
     """``schema.name`` with what needs quoting quoted."""
     return f"{quote(schema)}.{quote(name)}"
+
+
+def moved(text: str, before: str, relation: tuple[str, str], after: str, target: str) -> str:
+    """``text`` with the first ``before`` + the relation's qualified name + ``after`` naming ``target`` instead.
+
+    The server decides what it quotes (its key words are those of its version), so each part may stand either way.
+    """
+    parts = (
+        "|".join({re.escape(quote(p)), re.escape('"' + p.replace('"', '""') + '"'), re.escape(p)}) for p in relation
+    )
+    pattern = rf"{re.escape(before)}{r'[.]'.join(f'(?:{p})' for p in parts)}{re.escape(after)}"
+    return re.sub(pattern, lambda _: f"{before}{target}{after}", text, count=1)
 
 
 def literal(text: str) -> str:

@@ -7,22 +7,27 @@ all the time; what it waits for is measured and shown. Cutover and rollback are 
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from . import assess, catalog, dependents, plan
+from psycopg import errors
+
+from . import assess, catalog, ddl, dependents, plan
+from .ddl import Pair
 from .errors import MigrateError
 from .model import Table
-from .names import Extension, Mapper
+from .names import Extension, Mapper, quote
 from .plan import Source
 from .progress import Progress
-from .sqlrun import Session
+from .sqlrun import Session, statement
 from .state import CLOSED, Relation, Run, State, Step, run_steps
 from .sync import backfill, batch_sql, before_cutover, link
 
 PHASES = ("planned", "prepare", "dual-write", "backfill", "index", "keys", "ready")
 
 
-def read(session: Session, schemas: tuple[str, ...], names: tuple[str, ...], index_options: tuple[str, ...]) -> Source:
+def read(session: Session, choice: assess.Choice = assess.ALL, index_options: tuple[str, ...] = ()) -> Source:
     """The catalog as a plan needs it.
 
     :raise MigrateError: pgvector is not there.
@@ -31,7 +36,7 @@ def read(session: Session, schemas: tuple[str, ...], names: tuple[str, ...], ind
         pgvector, ours = catalog.extension(session.conn, "vector"), catalog.extension(session.conn, "ruvector")
         if pgvector is None:
             raise MigrateError("extension vector is not installed in this database")
-        tables = assess.select(catalog.tables(session.conn), schemas, names)
+        tables = assess.select(catalog.tables(session.conn), choice)
     return Source(tables, pgvector, ours, Mapper.between(pgvector, ours), index_options)
 
 
@@ -61,6 +66,43 @@ def stopped(session: Session, tables: list[Table], strategy: str) -> list[str]:
     return [f"{f.object}: {f.problem}" for f in found if strategy in f.stops]
 
 
+def probe_indexes(session: Session, source: Source) -> None:
+    """Build every vector index, as it will be, on an empty temporary table: what cannot be built is said before the rows
+    are brought over. Where no temporary table may be made, it is found out later.
+
+    :raise MigrateError: names the index.
+    """
+    for table in source.tables:
+        columns = ", ".join(f"{quote(c.name)} {ddl.column_type(c, source.mapper)}" for c in table.columns)
+        with suppress(errors.InsufficientPrivilege), session.conn.transaction(force_rollback=True):
+            session.conn.execute(statement(f"CREATE TEMP TABLE ruvector_probe ({columns})"))
+            for number, index in enumerate(table.vector_indexes):
+                opclass = ddl.opclass_name(index, source.pgvector, source.ours, source.mapper)
+                text = ddl.vector_index(
+                    replace(index, tablespace=None), f"ruvector_probe_{number}", "pg_temp.ruvector_probe", opclass,
+                    source.mapper, concurrently=False, extra=source.index_options,
+                )  # fmt: skip
+                try:
+                    session.conn.execute(statement(text))
+                except (errors.DataError, errors.ProgrammingError, errors.NotSupportedError) as ex:
+                    message = str(ex).splitlines()[0]
+                    raise MigrateError(f'index "{index.name}" of {table.qualified} cannot be built: {message}') from ex
+
+
+def names_taken(session: Session, pairs: list[Pair]) -> list[str]:
+    """Relations and statistics that wear a name which a double or an old table will have."""
+    return [
+        str(row[0])
+        for row in session.query(
+            "SELECT DISTINCT format('%%I.%%I', n.nspname, x.name) FROM unnest(%s::text[], %s::text[]) w(schema, name)"
+            " JOIN pg_namespace n ON n.nspname = w.schema JOIN (SELECT relnamespace AS home, relname AS name FROM pg_class"
+            " UNION ALL SELECT stxnamespace, stxname FROM pg_statistic_ext) x ON x.home = n.oid AND x.name = w.name"
+            " ORDER BY 1",
+            ([p.schema for p in pairs for _ in range(2)], [name for p in pairs for name in (p.shadow, p.retired)]),
+        )
+    ]
+
+
 def start(session: Session, source: Source, options: dict[str, Any]) -> Run | None:
     """Plan a run and write it down; with --dry-run print the plan and return None."""
     tables = [t for t in source.tables if t.vector_columns]
@@ -72,12 +114,21 @@ def start(session: Session, source: Source, options: dict[str, Any]) -> Run | No
         raise MigrateError("no table has a column of pgvector's types")
     reasons = stopped(session, tables, "parallel")
     if reasons:
-        raise MigrateError("cannot migrate in parallel:\n  " + "\n  ".join(reasons), hint="Choose tables with --table.")
+        raise MigrateError(
+            "cannot migrate in parallel:\n  " + "\n  ".join(reasons), hint="Choose tables with --table or --exclude."
+        )
+    taken = names_taken(session, plan.all_pairs(tables))
+    if taken:
+        raise MigrateError(
+            f"{taken[0]} exists already, and the migration needs the name",
+            hint="Rename it or drop it, if it is left from something else.",
+        )
     planned = Source(tables, source.pgvector, source.ours, source.mapper, source.index_options)
     steps = plan.parallel(planned)
     if session.dry_run:
         _print(session, steps, planned)
         return None
+    probe_indexes(session, planned)
     state = State(session)
     relations = [
         Relation(
@@ -88,7 +139,7 @@ def start(session: Session, source: Source, options: dict[str, Any]) -> Run | No
             plan.signature(t),
             None,
             0,
-            int(sum(max(p.rows_estimate, 0) for p in t.leaves)),
+            assess.rows_of(session, t),
             False,
         )
         for t in tables
@@ -132,7 +183,7 @@ def advance(session: Session, run: Run, progress: Progress) -> None:
         if phase == "backfill":
             _backfill(session, state, run, batch, progress)
         elif phase not in ("planned", "ready"):
-            run_steps(state, run, phase)
+            run_steps(state, run, phase, progress)
 
 
 def current_tables(session: Session, relations: list[Relation]) -> list[Table]:
@@ -147,7 +198,7 @@ def current_tables(session: Session, relations: list[Relation]) -> list[Table]:
 
 def _backfill(session: Session, state: State, run: Run, batch: int, progress: Progress) -> None:
     relations = state.relations(run.id)
-    source = read(session, (), (), ())
+    source = read(session)
     for relation, table in zip(relations, current_tables(session, relations), strict=True):
         if relation.complete:
             continue

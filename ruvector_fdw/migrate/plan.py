@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import ddl
+from . import ddl, names
 from .ddl import Pair
 from .errors import MigrateError
 from .model import Constraint, Index, Table
@@ -44,7 +44,9 @@ def signature(table: Table) -> dict[str, Any]:
     def stable(value: Any) -> Any:
         if isinstance(value, dict):
             return {k: stable(v) for k, v in value.items() if k not in _VOLATILE}
-        return [stable(v) for v in value] if isinstance(value, (list, tuple)) else value
+        if isinstance(value, (list, tuple)):
+            return [stable(v) for v in value if not (isinstance(v, dict) and v.get("privilege") == "-")]
+        return value
 
     return dict(stable(asdict(table)))
 
@@ -66,7 +68,8 @@ def parallel(source: Source) -> list[Step]:
         check_methods(table.vector_indexes, source.ours)
         work = ddl.create_table(table, source.mapper) + ddl.dress(table, source.mapper)
         work += [k for part in table.tree for k in _outer_keys(part, moved)]
-        steps.append(Step("prepare", f"the double of {table.qualified}", work))
+        steps.append(Step("prepare", double_title(table), work))
+        steps += _identity(table, source)
     for table in source.tables:
         to = link(table, source.mapper, before_cutover)
         steps.append(Step("dual-write", f"dual-write triggers on {table.qualified}", create_triggers(to)))
@@ -75,8 +78,14 @@ def parallel(source: Source) -> list[Step]:
     for table in source.tables:
         name = qualified(table.schema, derived(table.name, "_ruvector"))
         steps += _inner_keys(table, moved)
+        steps += [step for part in table.tree for step in _unproven(part, source.mapper, moved)]
         steps.append(Step("keys", f"statistics of {name}", [f"VACUUM (ANALYZE) {name}"], outside=True))
     return steps
+
+
+def double_title(table: Table) -> str:
+    """The title of the step that makes a table's double: before it is done, nothing of that name is ours."""
+    return f"the double of {table.qualified}"
 
 
 def deferred(k: Constraint) -> str:
@@ -85,14 +94,27 @@ def deferred(k: Constraint) -> str:
     return text.removesuffix(" DEFERRABLE") + " DEFERRABLE INITIALLY DEFERRED"
 
 
+def _add(shadow: str, k: Constraint, definition: str) -> list[str]:
+    work = [f"ALTER TABLE {shadow} ADD CONSTRAINT {quote(k.name)} {definition}"]
+    if k.comment is not None:
+        work.append(f"COMMENT ON CONSTRAINT {quote(k.name)} ON {shadow} IS {literal(k.comment)}")
+    return work
+
+
 def _outer_keys(part: Table, moved: dict[int, Table]) -> list[str]:
     """Foreign keys onto tables that stay, added while the double is empty, so that nothing is scanned."""
     shadow = qualified(part.schema, derived(part.name, "_ruvector"))
-    return [
-        f"ALTER TABLE {shadow} ADD CONSTRAINT {quote(k.name)} {k.definition.removesuffix(' NOT VALID')}"
-        for k in part.constraints
-        if k.kind == "f" and k.foreign_table not in moved
-    ]
+    found = [k for k in part.constraints if k.kind == "f" and k.validated and k.foreign_table not in moved]
+    return [text for k in found for text in _add(shadow, k, k.definition)]
+
+
+def _unproven(part: Table, mapper: Mapper, moved: dict[int, Table]) -> list[Step]:
+    """Constraints that nobody has validated: rows that are there may break them, so they come after the rows, as they are."""
+    shadow = qualified(part.schema, derived(part.name, "_ruvector"))
+    found = [k for k in part.constraints if not k.validated and (k.kind in "cn" or k.foreign_table not in moved)]
+    title = f"constraints of {shadow} that are not validated"
+    work = [text for k in found for text in _add(shadow, k, mapper.rewrite(k.definition))]
+    return [Step("keys", title, work)] if work else []
 
 
 def _inner_keys(table: Table, moved: dict[int, Table]) -> list[Step]:
@@ -105,13 +127,13 @@ def _inner_keys(table: Table, moved: dict[int, Table]) -> list[Step]:
                 continue
             target = moved[k.foreign_table]
             there = qualified(target.schema, derived(target.name, "_ruvector"))
-            definition = deferred(k).replace(f" REFERENCES {target.qualified}(", f" REFERENCES {there}(", 1)
-            add = f"ALTER TABLE {shadow} ADD CONSTRAINT {quote(k.name)} {definition}"
+            definition = names.moved(deferred(k), " REFERENCES ", (target.schema, target.name), "(", there)
             title = f'foreign key "{k.name}" of {shadow}'
             if part.kind == "p":  # before 18 a partitioned table takes no NOT VALID foreign key
-                steps.append(Step("keys", title, [add]))
-            else:
-                steps.append(Step("keys", title, [f"{add} NOT VALID"]))
+                steps.append(Step("keys", title, _add(shadow, k, definition)))
+                continue
+            steps.append(Step("keys", title, _add(shadow, k, f"{definition} NOT VALID")))
+            if k.validated:
                 validate = f"ALTER TABLE {shadow} VALIDATE CONSTRAINT {quote(k.name)}"
                 steps.append(Step("keys", f"{title}: check the rows", [validate]))
     return steps
@@ -123,10 +145,11 @@ def _indexes(table: Table, source: Source) -> list[Step]:
     """
     steps: list[Step] = []
     attach: list[Step] = []
+    identity = _identity_index(table)
     for part in table.tree:
         shadow = qualified(part.schema, derived(part.name, "_ruvector"))
         for index in part.indexes:
-            if index.constraint or not index.valid:
+            if index.constraint or not index.valid or index is identity:
                 continue
             name = derived(index.name, "_ruvector")
             full = qualified(part.schema, name)
@@ -138,15 +161,36 @@ def _indexes(table: Table, source: Source) -> list[Step]:
                 parent = next((t, i) for t in table.tree for i in t.indexes if i.oid == index.parent)
                 top = qualified(parent[0].schema, derived(parent[1].name, "_ruvector"))
                 attach.insert(0, Step("index", f"attach {full}", [f"ALTER INDEX {top} ATTACH PARTITION {full}"]))
-    if table.replica_identity == "i" and (identity := next((i for i in table.indexes if i.is_identity), None)):
-        shadow = qualified(table.schema, derived(table.name, "_ruvector"))
-        text = f"ALTER TABLE {shadow} REPLICA IDENTITY USING INDEX {quote(derived(identity.name, '_ruvector'))}"
-        attach.append(Step("index", f"replica identity of {shadow}", [text]))
-    elif table.replica_identity in "fn":
-        shadow = qualified(table.schema, derived(table.name, "_ruvector"))
-        mode = "FULL" if table.replica_identity == "f" else "NOTHING"
-        attach.append(Step("index", f"replica identity of {shadow}", [f"ALTER TABLE {shadow} REPLICA IDENTITY {mode}"]))
+    for part in table.tree:
+        shadow = qualified(part.schema, derived(part.name, "_ruvector"))
+        for index in (i for i in part.indexes if i.clustered):
+            text = f"ALTER TABLE {shadow} CLUSTER ON {quote(derived(index.name, '_ruvector'))}"
+            attach.append(Step("index", f"order of {shadow} for CLUSTER", [text]))
     return steps + attach
+
+
+def _identity_index(table: Table) -> Index | None:
+    """The replica identity's index, where no constraint makes it. (A partitioned table has one of each partition's own.)"""
+    return next((i for i in table.indexes if i.is_identity and not i.constraint and table.kind == "r"), None)
+
+
+def _identity(table: Table, source: Source) -> list[Step]:
+    """The replica identity, and its index on the empty double: the triggers and batches find their rows by it."""
+    shadow = qualified(table.schema, derived(table.name, "_ruvector"))
+    title = f"replica identity of {shadow}"
+    if table.replica_identity == "i" and (found := next((i for i in table.indexes if i.is_identity), None)):
+        name = derived(found.name, "_ruvector")
+        work = [f"ALTER TABLE {shadow} REPLICA IDENTITY USING INDEX {quote(name)}"]
+        if found is _identity_index(table):
+            work.insert(0, ddl.plain_index(found, table, name, shadow, source.mapper, concurrently=False))
+            if found.comment is not None:
+                full = qualified(table.schema, name)
+                work.append(f"COMMENT ON INDEX {full} IS {literal(found.comment)}")
+        return [Step("prepare", title, work)]
+    if table.replica_identity in "fn":
+        mode = "FULL" if table.replica_identity == "f" else "NOTHING"
+        return [Step("prepare", title, [f"ALTER TABLE {shadow} REPLICA IDENTITY {mode}"])]
+    return []
 
 
 def _index(index: Index, part: Table, name: str, on: str, source: Source, *, concurrently: bool) -> str:

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from .assess import Assessment, Estimate
+from .assess import Assessment, Estimate, TableReport, guide_row
+from .names import qualified
+from .state import CLOSED, Relation, Run
 from .validate import TableVerdict
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -50,38 +52,12 @@ def print_assessment(a: Assessment) -> None:
         f"{a.ruvector_available} available, not created" if a.ruvector_available else "not on this server"
     )
     out.print(f"pgvector {a.pgvector or 'not installed'}; ruvector {ours}", markup=False)
-    grid = Grid(title="Tables", title_justify="left", show_lines=True)
-    for name in (
-        "table",
-        "rows",
-        "size",
-        "vector columns",
-        "vector indexes",
-        "guide: time, disk, RAM",
-        "measured here",
-        "strategies",
-    ):
-        grid.add_column(name, overflow="fold", justify="right" if name in ("rows", "size") else "left")
-    for t in a.tables:
-        parts = f"\n{t.partitions} partitions" if t.partitions else ""
-        grid.add_row(
-            t.name + parts,
-            f"{t.rows:,.0f}",
-            size(t.total_bytes),
-            "\n".join(t.columns) or "-",
-            "\n".join(t.indexes) or "-",
-            _guide(t.estimate),
-            _measured(t.estimate),
-            "\n".join(t.strategies) or "none",
-        )
     if a.tables:
-        out.print(grid)
+        out.print(_tables(a))
+        _footnotes(out, a)
     for title, lines in (
-        ("Views to be made again", a.views),
-        (
-            "To look at",
-            [f"{f.object}: {f.problem}" + (f" (not {', not '.join(f.stops)})" if f.stops else "") for f in a.findings],
-        ),
+        ("Views to be made again", [", ".join(a.views)] if a.views else []),
+        ("To look at", _grouped(a)),
         ("Blockers", a.blockers),
     ):
         if lines:
@@ -91,19 +67,77 @@ def print_assessment(a: Assessment) -> None:
     out.print(_verdict(a), markup=False)
 
 
-def _guide(e: Estimate) -> str:
-    low, high = e.guide_minutes
-    span = f"{duration(low * 60)} to {duration(high * 60)}" if high else f"over {duration(low * 60)}"
-    return f"{span}\n{size(e.guide_disk_bytes)} in all\n{e.guide_ram_gib} GB"
+def _tables(a: Assessment) -> Grid:
+    """One line for a table, more only for what it has many of; the largest first."""
+    grid = Grid(title="Tables", title_justify="left", show_footer=True)
+    total = sum(t.total_bytes for t in a.tables)
+    known = [t.estimate for t in a.tables if t.estimate.measured_copy_s is not None]
+    seconds = sum((e.measured_copy_s or 0) + (e.measured_index_s or 0) for e in known)
+    extra = sum(e.measured_extra_bytes or 0 for e in known)
+    _, low, high, _ = guide_row(sum(t.rows for t in a.tables))
+    for name, foot in (
+        ("table", f"{len(a.tables)} in all"),
+        ("rows", f"{sum(t.rows for t in a.tables):,.0f}"),
+        ("size", size(total)),
+        ("vector columns", ""),
+        ("vector indexes", ""),
+        ("guide: time, disk, RAM", f"{_span((low, high))}, {size(sum(t.estimate.guide_disk_bytes for t in a.tables))}"),
+        ("measured: time, disk, RAM", f"{duration(seconds)}, {size(extra)} more" if known else ""),
+        ("strategies", ""),
+    ):
+        right = "right" if name in ("rows", "size") else "left"
+        grid.add_column(name, foot, overflow="fold", justify=right)  # type: ignore[arg-type]
+    for t in sorted(a.tables, key=lambda t: (-t.total_bytes, t.name)):
+        parts = f" ({t.partitions} partitions)" if t.partitions else ""
+        e = t.estimate
+        guide = f"{_span(e.guide_minutes)}, {size(e.guide_disk_bytes)}, {e.guide_ram_gib} GB"
+        lists = ("\n".join(t.columns) or "-", "\n".join(t.indexes) or "-")
+        cells = (t.name + parts, f"{t.rows:,.0f}", size(t.total_bytes), *lists, guide, _measured(e), _fits(t))
+        grid.add_row(*(escape(cell) for cell in cells))
+    return grid
+
+
+def _footnotes(out: Console, a: Assessment) -> None:
+    out.print(
+        "  measured: copy and index builds, and disk beside the table for --strategy parallel; in-place needs",
+        markup=False,
+    )
+    out.print("  the index builds alone. RAM: maintenance_work_mem for the largest build at once.", markup=False)
+    for note in sorted(
+        {t.estimate.note for t in a.tables if t.estimate.note and t.estimate.measured_copy_s is not None}
+    ):
+        out.print(f"  {note}", markup=False)
+
+
+def _grouped(a: Assessment) -> list[str]:
+    """One line for each problem, with everything that has it; what stops a strategy first."""
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for f in sorted(a.findings, key=lambda f: (-len(f.stops), f.problem)):
+        found.setdefault((f.problem, f.stops), []).append(f.object)
+    return [
+        f"{', '.join(objects)}: {problem}" + (f" (not {', not '.join(stops)})" if stops else "")
+        for (problem, stops), objects in found.items()
+    ]
+
+
+def _span(minutes: tuple[int, int | None]) -> str:
+    low, high = minutes
+    if high is None:
+        return f"over {duration(low * 60)}"
+    return f"{low}-{high} min" if high < 120 else f"{low / 60:g}-{high / 60:g} h"
 
 
 def _measured(e: Estimate) -> str:
     if e.measured_copy_s is None:
         return e.note or "?"
-    text = f"copy {duration(e.measured_copy_s)}, indexes {duration(e.measured_index_s)}\n"
-    text += f"{size(e.measured_extra_bytes)} extra"
-    text += f"\nmaintenance_work_mem {size(e.measured_index_ram_bytes)}"
-    return text + (f"\n({e.note})" if e.note else "")
+    seconds = e.measured_copy_s + (e.measured_index_s or 0)
+    return f"{duration(seconds)}, {size(e.measured_extra_bytes)}, {size(e.measured_index_ram_bytes)}"
+
+
+def _fits(t: TableReport) -> str:
+    every = ["parallel", "in-place", "blue-green"]
+    missing = [s for s in every if s not in t.strategies]
+    return "all" if not missing else "none" if len(missing) == len(every) else f"not {', not '.join(missing)}"
 
 
 def _verdict(a: Assessment) -> str:
@@ -111,10 +145,15 @@ def _verdict(a: Assessment) -> str:
         return "Verdict: cannot migrate yet, see the blockers."
     if not a.tables:
         return "Verdict: nothing to migrate."
-    short = [t.name for t in a.tables if not t.strategies]
-    if short:
-        return f"Verdict: {len(short)} of {len(a.tables)} tables need work first: {', '.join(short)}."
-    return "Verdict: ready. Next: ruvector migrate --strategy parallel --dry-run"
+    fits = {s: sum(s in t.strategies for t in a.tables) for s in ("parallel", "in-place", "blue-green")}
+    if len(a.tables) in fits.values():
+        text = "Verdict: ready."
+    else:
+        short = [t.name for t in a.tables if not t.strategies]
+        text = f"Verdict: no strategy fits all tables{', none fits ' + ', '.join(short) if short else ''}."
+    text += " " + "; ".join(f"{s} fits {n if n < len(a.tables) else 'all'} of {len(a.tables)}" for s, n in fits.items())
+    best = max(fits, key=lambda s: fits[s])
+    return f"{text}.\nNext: ruvector migrate --strategy {best} --dry-run"
 
 
 def print_verdicts(verdicts: list[TableVerdict]) -> None:
@@ -138,3 +177,23 @@ def print_verdicts(verdicts: list[TableVerdict]) -> None:
     bad = [v.table for v in verdicts if v.failures]
     text = f"Verdict: {len(bad)} of {len(verdicts)} tables differ: {', '.join(bad)}." if bad else "Verdict: passed."
     out.print(text, markup=False)
+
+
+def print_status(run: Run, relations: list[Relation], left: dict[str, int]) -> None:
+    """How much of the copy and of the steps is done."""
+    if run.phase in CLOSED:
+        return
+    out = console()
+    if run.strategy == "parallel":
+        for r in relations:
+            rows = (
+                f"all {r.rows_done:,} rows copied"
+                if r.complete
+                else f"{r.rows_done:,} of about {r.rows_total:,} rows copied"
+            )
+            out.print(f"-- {qualified(r.schema, r.name)}: {rows}", markup=False, highlight=False)
+    elif run.strategy == "in-place":
+        out.print(f"-- undo script: {run.options['undo_file']}", markup=False, highlight=False, soft_wrap=True)
+    if left:
+        steps = ", ".join(f"{phase} {count}" for phase, count in left.items())
+        out.print(f"-- steps left: {steps}", markup=False, highlight=False)

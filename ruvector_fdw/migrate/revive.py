@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .model import Column, Constraint, Grant, Index, Policy, Statistics, Table, Trigger, View
+from .model import Column, Constraint, Grant, Index, Policy, Rule, Statistics, Table, Trigger, View
 
 _NOTHING: dict[str, Any] = {"comment": None, "validated": True, "valid": True, "size_bytes": 0}
 
@@ -28,7 +28,7 @@ def table_from(signature: dict[str, Any]) -> Table:
     triggers = every("triggers", Trigger, "comment")
     policies = every("policies", Policy, "comment")
     grants = every("grants", Grant)
-    statistics = every("statistics", Statistics)
+    statistics = every("statistics", Statistics, "comment")
     partitions = [table_from(p) for p in plain.pop("partitions")]
     return Table(
         **plain,
@@ -52,4 +52,5 @@ def view_from(kept: dict[str, Any]) -> View:
     plain = dict(kept)
     plain["grants"] = [Grant(**g) for g in plain["grants"]]
     plain["triggers"] = [Trigger(**t) for t in plain["triggers"]]
+    plain["rules"] = [Rule(**r) for r in plain["rules"]]
     return View(**plain)

@@ -29,6 +29,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LOCK_TIMEOUT_MS_DEFAULT = 500
 LOCK_RETRIES_DEFAULT = 120
+_TELL_AFTER = (5, 20, 60)
+# What a role's or a database's own settings must not change under the tool: how values print (COPY and keys cross servers
+# and sessions as text), that batches see what has just been committed (sync.py), that long statements may be long.
+_SETTINGS = (
+    "SET client_min_messages = warning",
+    "SET client_encoding = 'UTF8'",
+    "SET datestyle = 'ISO, MDY'",
+    "SET intervalstyle = 'postgres'",
+    "SET extra_float_digits = 3",
+    "SET bytea_output = 'hex'",
+    "SET standard_conforming_strings = on",
+    "SET quote_all_identifiers = off",
+    "SET default_transaction_isolation = 'read committed'",
+    "SET default_transaction_read_only = off",
+    "SET default_transaction_deferrable = off",
+    "SET default_table_access_method = 'heap'",
+    "SET default_tablespace = ''",
+    "SET statement_timeout = 0",
+    "SET lock_timeout = 0",
+    "SET idle_in_transaction_session_timeout = 0",
+)
 _SECRET = re.compile(r"(password|passfile|sslpassword)\s*=\s*('(?:[^'\\]|\\.|'')*'|[^\s'\"]+)", re.IGNORECASE)
 _URI_SECRET = re.compile(r"(postgres(?:ql)?://[^:/@\s]*):[^@\s]*@")
 _TRANSIENT = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
@@ -115,7 +136,7 @@ class Session:
         """All of ``statements`` in one transaction under the lock timeout, retried while locks are wanting.
 
         :param also: run inside the same transaction after them (to write down that they are done).
-        :return: milliseconds from the first statement's lock to the commit.
+        :return: milliseconds from asking for the first lock to the commit: nobody was kept waiting for longer.
         :raise BusyError: the retries are used up; nothing was changed.
         """
         work = list(statements)
@@ -125,20 +146,24 @@ class Session:
         if self.dry_run:
             return 0.0
 
-        def attempt() -> float:
+        def attempt() -> None:
             with self.conn.transaction():
                 self.conn.execute("SELECT set_config('lock_timeout', %s, true)", (str(self.lock_timeout_ms),))
-                started = 0.0
                 for text in work:
                     self.conn.execute(statement(text))
-                    started = started or time.monotonic()
                 if also is not None:
                     also()
-            return (time.monotonic() - started) * 1000 if started else 0.0
 
-        held = self.retry(attempt)
-        self.longest_lock_ms = max(self.longest_lock_ms, held)
-        return held
+        def measured() -> float:
+            started = time.monotonic()
+            try:
+                attempt()
+            finally:
+                held = (time.monotonic() - started) * 1000 if work else 0.0
+                self.longest_lock_ms = max(self.longest_lock_ms, held)
+            return held
+
+        return self.retry(measured)
 
     def retry(self, attempt: Callable[[], T]) -> T:
         """``attempt``, again while it fails for want of a lock. Pauses grow to one second, with jitter."""
@@ -151,6 +176,8 @@ class Session:
                         f"could not get a lock in {self.lock_timeout_ms} ms, {self.lock_retries} times: {ex}".rstrip(),
                         hint="Look for long transactions in pg_stat_activity, or raise --lock-timeout.",
                     ) from ex
+                if count in _TELL_AFTER:
+                    self.output.warn(f"still waiting after {count + 1} attempts: {str(ex).splitlines()[0]}")
                 time.sleep(min(1.0, 0.05 * 2 ** min(count, 5)) * (0.5 + random.random()))
         raise AssertionError("unreachable")
 
@@ -161,14 +188,18 @@ def connect(dsn: str) -> Connection[Any]:
     :raise MigrateError: the server cannot be reached, or is older than 14.
     """
     try:
-        conn = psycopg.connect(dsn, autocommit=True, application_name="ruvector migrate", connect_timeout=15)
+        conn = psycopg.connect(
+            dsn, autocommit=True, application_name="ruvector migrate", connect_timeout=15, prepare_threshold=None
+        )
     except psycopg.Error as ex:
         raise MigrateError(f"could not connect to {describe(dsn)}: {mask(str(ex)).strip()}") from ex
     if conn.info.server_version < 140000:
         version = conn.info.parameter_status("server_version")
         conn.close()
         raise MigrateError(f"PostgreSQL {version} is not supported", hint="Supported are PostgreSQL 14 to 18.")
-    conn.execute("SET client_min_messages = warning")
+    conn.execute(sql.SQL("; ").join(sql.SQL(text) for text in _SETTINGS))
+    if conn.info.server_version >= 170000:
+        conn.execute("SET transaction_timeout = 0")
     return conn
 
 

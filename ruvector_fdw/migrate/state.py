@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from .ddl import Pair
 from .errors import MigrateError
 from .model import View
+from .progress import Progress
 from .revive import view_from
 from .sqlrun import Session
 
@@ -225,11 +226,23 @@ class State:
         return [view_from(v) for v in found]
 
     def set_phase(self, run: Run, phase: str) -> None:
+        if self.session.dry_run:
+            return
         run.phase = phase
         run.longest_lock_ms = max(run.longest_lock_ms, self.session.longest_lock_ms)
         self.conn.execute(
             "UPDATE ruvector_migration.run SET phase = %s, changed = now(), longest_lock_ms = %s WHERE id = %s",
             (phase, run.longest_lock_ms, run.id),
+        )
+
+    def left(self, run: int) -> dict[str, int]:
+        """How many steps of each phase are not done."""
+        return dict(
+            self.session.query(
+                "SELECT phase, count(*) FROM ruvector_migration.step WHERE run = %s AND done IS NULL GROUP BY phase"
+                " ORDER BY min(seq)",
+                (run,),
+            )
         )
 
     def steps(self, run: int, phase: str) -> list[tuple[int, Step]]:
@@ -262,7 +275,7 @@ class State:
         )
 
 
-def run_steps(state: State, run: Run, phase: str) -> None:
+def run_steps(state: State, run: Run, phase: str, progress: Progress) -> None:
     """Do what is left of ``phase``. Each step is one transaction with its mark; an index build is repaired and
     repeated.
     """
@@ -280,5 +293,6 @@ def run_steps(state: State, run: Run, phase: str) -> None:
                 state.mark(run.id, seq)
                 continue
         for text in step.statements:
-            session.run(text)
+            with progress.index(step.title, session.conn, session.dsn):
+                session.run(text)
         state.mark(run.id, seq)

@@ -22,7 +22,7 @@ from typing import Any
 from psycopg import errors
 
 from .model import Table
-from .names import Mapper, derived, literal, qualified, quote
+from .names import RETIRED_SUFFIX, SHADOW_SUFFIX, Mapper, derived, literal, qualified, quote
 from .sqlrun import Session, statement
 from .state import SCHEMA
 
@@ -43,6 +43,7 @@ class Link:
     key: list[str]
     fixed: list[str]
     truncates: list[tuple[str, str]]
+    deferrable: list[str]
     function: str
 
     def values(self, prefix: str) -> str:
@@ -71,6 +72,11 @@ def link(table: Table, mapper: Mapper, names: Callable[[str], tuple[str, str]], 
         key=table.key,
         fixed=[c.name for c in stored if c.identity == "a"],
         truncates=[ends(t) for t in table.tree],
+        deferrable=[
+            qualified(table.schema, derived(k.name, RETIRED_SUFFIX if reverse else SHADOW_SUFFIX))
+            for k in table.constraints
+            if k.kind in "ux" and k.deferrable
+        ],
         function=f"{SCHEMA}.{'back' if reverse else 'sync'}_{table.oid}",
     )
 
@@ -85,6 +91,8 @@ def create_triggers(to: Link) -> list[str]:
     keys = ", ".join(quote(c) for c in to.key)
     same = " AND ".join(f"t.{quote(c)} = OLD.{quote(c)}" for c in to.key)
     moved = " OR ".join(f"OLD.{quote(c)} IS DISTINCT FROM NEW.{quote(c)}" for c in to.key)
+    # The rows of one statement come one by one: what they break among themselves until the last is checked at commit.
+    defer = f"  SET CONSTRAINTS {', '.join(to.deferrable)} DEFERRED;\n" if to.deferrable else ""
     function = f"""CREATE OR REPLACE FUNCTION {to.function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $sync$
 BEGIN
@@ -100,7 +108,7 @@ BEGIN
     DELETE FROM {to.target} t WHERE {same};
     RETURN NULL;
   END IF;
-  INSERT INTO {to.target} ({columns}) OVERRIDING SYSTEM VALUE
+{defer}  INSERT INTO {to.target} ({columns}) OVERRIDING SYSTEM VALUE
   VALUES ({to.values("NEW.")})
   ON CONFLICT ({keys}) {resolve};
   RETURN NULL;
@@ -182,6 +190,7 @@ def backfill(
     complete = False
 
     def attempt(before: list[str] | None, rows: int) -> tuple[list[str] | None, bool]:
+        began = time.monotonic()
         with conn.transaction():
             conn.execute("SELECT set_config('lock_timeout', %s, true)", (timeout,))
             start: list[Any] = list(before or [])
@@ -190,6 +199,7 @@ def backfill(
             text = batch_sql(to, first=before is None, last=end is None)
             copied = conn.execute(statement(text), [*start, *(end or [])]).rowcount
             note(end or before, copied, end is None)
+        session.longest_lock_ms = max(session.longest_lock_ms, (time.monotonic() - began) * 1000)  # of its rows
         return end or before, end is None
 
     while not complete:

@@ -275,6 +275,9 @@ def _search(table: Table, side: Side, column: Column, operator: str, vector: str
     keys = f"ROW({', '.join(quote(c) for c in table.key)})::text" if table.key else "ctid::text"
     distance = f"{side.column(column.name)} {side.operator(column.name, operator)} %s::{side.types[column.name]}"
     text = f"SELECT {keys}, {distance} FROM {side.relation} WHERE {quote(column.name)} IS NOT NULL"
+    counts = side.dims_function(column.name) if column.typmod == -1 else None
+    if counts is not None:  # a column of any dims: a distance is between equals only
+        text += f" AND {counts}({side.column(column.name)}) = {vector.count(',') + 1}"
     text += f" ORDER BY {distance} LIMIT {k}"
     conn = side.conn
     conn.execute("SELECT set_config('enable_indexscan', %s, true)", ("off" if exact else "on",))

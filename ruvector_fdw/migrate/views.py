@@ -5,9 +5,9 @@ on it.
 
 from __future__ import annotations
 
-from .ddl import create_trigger, grants
+from .ddl import ENABLE, create_trigger, enable_trigger, grants
 from .model import View
-from .names import ACCESS_METHODS, Mapper, literal, qualified, quote
+from .names import ACCESS_METHODS, Mapper, literal, moved, qualified, quote
 
 
 def create(view: View, mapper: Mapper | None, name: str | None = None) -> list[str]:
@@ -34,10 +34,17 @@ def create(view: View, mapper: Mapper | None, name: str | None = None) -> list[s
         f"ALTER VIEW {relation} ALTER COLUMN {quote(c)} SET DEFAULT {mapped(d)}" for c, d in view.defaults.items()
     ]
     for trigger in view.triggers:
-        if mapper is None:
-            statements.append(trigger.definition.replace(f" ON {view.qualified} ", f" ON {relation} ", 1))
-        else:
-            statements.append(create_trigger(trigger, view.qualified, relation, mapper))
+        statements.append(create_trigger(trigger, view, relation, mapper))
+        if trigger.enabled != "O":
+            statements.append(enable_trigger(trigger, relation))
+        if trigger.comment is not None:
+            statements.append(f"COMMENT ON TRIGGER {quote(trigger.name)} ON {relation} IS {literal(trigger.comment)}")
+    for rule in view.rules:
+        statements.append(mapped(rule.definition).rstrip().rstrip(";"))
+        if rule.enabled != "O":
+            statements.append(f"ALTER TABLE {relation} {ENABLE[rule.enabled]} RULE {quote(rule.name)}")
+        if rule.comment is not None:
+            statements.append(f"COMMENT ON RULE {quote(rule.name)} ON {relation} IS {literal(rule.comment)}")
     if view.comment is not None:
         statements.append(f"COMMENT ON {kind} {relation} IS {literal(view.comment)}")
     statements += [f"COMMENT ON COLUMN {relation}.{quote(c)} IS {literal(t)}" for c, t in view.column_comments.items()]
@@ -54,9 +61,11 @@ def fill(
     statements = [f"REFRESH MATERIALIZED VIEW {relation}"] if view.populated else []
     for definition in view.indexes:
         text = map_index(definition, mapper) if mapper is not None else definition
-        text = text.replace(f" ON {view.qualified} ", f" ON {relation} ", 1)
-        for old, new in (index_names or {}).items():
-            text = text.replace(f" INDEX {quote(old)} ON ", f" INDEX {quote(new)} ON ", 1)
+        text = moved(text, " ON ", (view.schema, view.name), " ", relation)
+        new = (index_names or {}).get(index_name(definition))
+        if new is not None:
+            head, on, tail = text.partition(f" ON {relation} ")
+            text = f"{head.partition(' INDEX ')[0]} INDEX {quote(new)}{on}{tail}"
         statements.append(text)
     return statements
 

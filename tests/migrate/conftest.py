@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: PostgreSQL
 """A database full of pgvector, and the `ruvector` command on it.
 
-`world`  a fresh database made by world.sql on `server` (skipped where the server has no pgvector)
+`world`    a fresh database made by world.sql on `server` (skipped where the server has no pgvector)
+`corners`  the same with corners.sql
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,21 +73,22 @@ def make_roles(server: Server) -> None:
                 admin.execute(f"CREATE ROLE {role}")  # type: ignore[arg-type]
 
 
-def fill(server: Server, name: str) -> None:
-    """Run world.sql in database ``name``."""
+def fill(server: Server, name: str, *files: str) -> None:
+    """Run SQL files (default: world.sql) in database ``name``."""
     make_roles(server)
     with psycopg.connect(server.dsn(name), autocommit=True) as conn:
-        conn.execute((HERE / "world.sql").read_bytes())
+        for file in files or ("world.sql",):
+            conn.execute((HERE / file).read_bytes())
 
 
 @pytest.fixture
-def new_world() -> Iterator[Callable[[Server], World]]:
+def new_world() -> Iterator[Callable[..., World]]:
     made: list[World] = []
 
-    def make(server: Server) -> World:
+    def make(server: Server, *files: str, extensions: Sequence[str] = ("vector",)) -> World:
         needs_extension(server, "vector")
-        name = server.create(("vector",))
-        fill(server, name)
+        name = server.create(extensions)
+        fill(server, name, *files)
         made.append(World(server, name))
         return made[-1]
 
@@ -98,5 +100,13 @@ def new_world() -> Iterator[Callable[[Server], World]]:
 
 
 @pytest.fixture
-def world(server: Server, new_world: Callable[[Server], World]) -> World:
+def world(server: Server, new_world: Callable[..., World]) -> World:
     return new_world(server)
+
+
+@pytest.fixture
+def corners(server: Server, new_world: Callable[..., World]) -> World:
+    """corners.sql's database, with ruvector."""
+    made = new_world(server, "corners.sql")
+    made.execute("CREATE EXTENSION ruvector")
+    return made

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 from harness import Database
 
@@ -85,3 +86,31 @@ def test_a_server_that_is_not_there(world: World) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: could not connect to 127.0.0.1:1/none")
     assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_a_partial_index_over_mixed_dims_is_sampled(corners: World) -> None:
+    """The sample's index has the predicate: without it the rows of other dims would be an error."""
+    tables = {t["name"]: t for t in corners.ruvector_json("assess", "--sample", "90")["tables"]}
+    estimate = tables["app.anydim"]["estimate"]
+    assert estimate["note"] is None
+    assert estimate["measured_index_ram_bytes"] > 0
+    assert tables["app.empty"]["estimate"]["note"] == "too few rows to sample"
+
+
+def test_the_report_has_a_line_for_a_table(corners: World) -> None:
+    text = corners.ruvector("assess")
+    [line] = [line for line in text.splitlines() if "app.dirty" in line]
+    assert "100" in line
+    assert "v vector(2)" in line
+    assert "30-60 min, 64 kB, 4 GB" in line
+    assert "15 in all" in text
+    assert "30-60 min, " in text.split("15 in all")[1]  # the guide's row for all of them, not the sum of their rows
+
+
+def test_without_a_sample_there_is_still_a_report(corners: World) -> None:
+    """Where no temporary table may be made (as on a replica) the report says so."""
+    corners.execute("REVOKE TEMP ON DATABASE " + corners.name + " FROM PUBLIC; ALTER ROLE ruvector_writer LOGIN")
+    corners.execute("GRANT SELECT ON app.gen TO ruvector_writer")
+    corners.dsn = psycopg.conninfo.make_conninfo(corners.dsn, user="ruvector_writer")
+    [table] = corners.ruvector_json("assess", "--table", "gen")["tables"]
+    assert table["estimate"]["note"].startswith("no sample: permission denied to create temporary tables")
