@@ -68,7 +68,7 @@ public:
 private:
 	void		train(const Records &codes, Jobs *jobs);
 	void		train_bits(const Records &codes, uint32_t n, const KMeansOptions &options, Jobs *jobs);
-	uint32_t	nearest(const Records &codes, uint32_t node, float *scratch, float *apart) const;
+	void		nearest(const Records &codes, uint32_t first, uint32_t n, uint32_t *list, float *apart) const;
 	uint32_t	centroid_count() const { return is_bits_ ? bit_centroids_.count() : centroids_.count(); }
 	std::vector<uint32_t> assign(const Records &codes, Jobs *jobs, ListFit *fit) const;
 	bool		is_stale(const ListFit &now) const;

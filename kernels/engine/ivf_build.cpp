@@ -130,7 +130,7 @@ ListBuilder::train(const Records &codes, Jobs *jobs)
 		return;
 	}
 
-	std::vector<float> sample(n * dims);
+	Floats		sample(n * dims);
 
 	jobs->for_each((n + CHUNK - 1) / CHUNK, [&](int, uint32_t chunk) {
 		for (uint32_t i = chunk * CHUNK; i < std::min(n, (chunk + 1) * CHUNK); i++)
@@ -139,25 +139,22 @@ ListBuilder::train(const Records &codes, Jobs *jobs)
 	centroids_ = kmeans(sample.data(), n, options, jobs);
 }
 
-/* The list of a node. scratch: float[dims]; apart: its squared distance from the centroid. */
-uint32_t
-ListBuilder::nearest(const Records &codes, uint32_t node, float *scratch, float *apart) const
+/* The lists of the nodes first .. first + n - 1, n <= CHUNK; apart: their squared distances from the centroids. */
+void
+ListBuilder::nearest(const Records &codes, uint32_t first, uint32_t n, uint32_t *list, float *apart) const
 {
-	const rv_kernel_table *kernels = rv_kernels();
-
 	if (is_bits_)
 	{
-		const uint32_t list = bit_centroids_.nearest(codes.at(node));
-
-		*apart = static_cast<float>(kernels->hamming(codes.at(node), bit_centroids_.at(list), codes.stride()));
-		return list;
+		for (uint32_t i = 0; i < n; i++)
+			list[i] = bit_centroids_.nearest(codes.at(first + i), &apart[i]);
+		return;
 	}
-	point(codes, node, scratch);
 
-	const uint32_t list = centroids_.nearest(scratch);
+	Floats		points(static_cast<size_t>(n) * spec_.dims);
 
-	*apart = kernels->l2_squared_f32(scratch, centroids_.at(list), spec_.dims);
-	return list;
+	for (uint32_t i = 0; i < n; i++)
+		point(codes, first + i, points.data() + static_cast<size_t>(i) * spec_.dims);
+	centroids_.nearest(points.data(), n, list, apart);
 }
 
 /* The list of every node, and how well they fit. */
@@ -167,22 +164,19 @@ ListBuilder::assign(const Records &codes, Jobs *jobs, ListFit *fit) const
 	const uint32_t nodes = codes.count();
 	std::vector<uint32_t> list(nodes);
 	std::vector<double> spread((nodes + CHUNK - 1) / CHUNK);
-	std::vector<std::vector<float>> points(jobs->threads(), std::vector<float>(spec_.dims));
 	std::vector<uint32_t> counts(centroid_count());
 	double		total = 0,
 				pairs = 0;
 
 	jobs->begin_phase(RV_PHASE_ASSIGNING, nodes);
-	jobs->for_each((nodes + CHUNK - 1) / CHUNK, [&](int worker, uint32_t chunk) {
-		const uint32_t end = std::min(nodes, (chunk + 1) * CHUNK);
-		float		apart;
+	jobs->for_each((nodes + CHUNK - 1) / CHUNK, [&](int, uint32_t chunk) {
+		const uint32_t n = std::min(nodes - chunk * CHUNK, CHUNK);
+		float		apart[CHUNK];
 
-		for (uint32_t i = chunk * CHUNK; i < end; i++)
-		{
-			list[i] = nearest(codes, i, points[worker].data(), &apart);
-			spread[chunk] += apart;
-		}
-		jobs->advance(end - chunk * CHUNK);
+		nearest(codes, chunk * CHUNK, n, &list[chunk * CHUNK], apart);
+		for (uint32_t i = 0; i < n; i++)
+			spread[chunk] += apart[i];
+		jobs->advance(n);
 	});
 	for (double part : spread)
 		total += part;
@@ -401,7 +395,7 @@ ListBuilder::encode_block(const Records &codes, uint32_t list, uint32_t first, u
 void
 ListBuilder::write(const Records &codes, Jobs *jobs, uint8_t *centroids, uint8_t *offsets, uint8_t *scan) const
 {
-	auto		append = [&](const std::vector<float> &values) {
+	auto		append = [&](const auto &values) {
 		if (!values.empty())
 			memcpy(centroids, values.data(), values.size() * sizeof(float));
 		centroids += values.size() * sizeof(float);

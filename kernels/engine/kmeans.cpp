@@ -71,11 +71,12 @@ assign(const KMeansSpace &space, uint32_t n, Jobs *jobs, Assignment *a)
 	jobs->for_each((n + CHUNK - 1) / CHUNK, [&](int, uint32_t chunk) {
 		const uint32_t end = std::min(n, (chunk + 1) * CHUNK);
 		uint32_t	changed = 0;
+		uint32_t	list[CHUNK];
+		space.nearest(chunk * CHUNK, end - chunk * CHUNK, list, &a->apart[chunk * CHUNK]);
 		for (uint32_t i = chunk * CHUNK; i < end; i++)
 		{
-			const uint32_t list = space.nearest(i, &a->apart[i]);
-			changed += list != a->list[i];
-			a->list[i] = list;
+			changed += list[i - chunk * CHUNK] != a->list[i];
+			a->list[i] = list[i - chunk * CHUNK];
 		}
 		moved.fetch_add(changed, std::memory_order_relaxed);
 		jobs->advance(end - chunk * CHUNK);

@@ -10,6 +10,23 @@
 namespace rv
 {
 
+/* Floats that begin a cache line: a vector instruction that crosses two costs twice as much. */
+template <typename T>
+struct CacheAligned
+{
+	using value_type = T;
+
+	CacheAligned() = default;
+	template <typename U>
+	CacheAligned(const CacheAligned<U> &) {}
+	T *allocate(size_t n) { return static_cast<T *>(::operator new(n * sizeof(T), std::align_val_t(64))); }
+	void deallocate(T *p, size_t) { ::operator delete(p, std::align_val_t(64)); }
+	bool operator==(const CacheAligned &) const { return true; }
+	bool operator!=(const CacheAligned &) const { return false; }
+};
+
+using Floats = std::vector<float, CacheAligned<float>>;
+
 struct KMeansOptions
 {
 	uint32_t	lists = 1;
@@ -23,13 +40,15 @@ struct KMeansOptions
 struct Centroids
 {
 	uint32_t	dims = 0;
-	std::vector<float> values;
+	Floats		values;
 	std::vector<float> half_squares;
 
 	uint32_t	count() const { return static_cast<uint32_t>(half_squares.size()); }
 	const float *at(uint32_t list) const { return values.data() + static_cast<size_t>(list) * dims; }
 	void		measure();		/* fills half_squares from values */
-	uint32_t	nearest(const float *point) const;
+
+	/* Of n points float32[n][dims]: list and, when it is not NULL, the squared distance from its centroid. */
+	void		nearest(const float *points, uint32_t n, uint32_t *list, float *apart) const;
 };
 
 /* Bit strings of `stride` bytes, as records have them. */
@@ -40,7 +59,7 @@ struct BitCentroids
 
 	uint32_t	count() const { return stride == 0 ? 0 : static_cast<uint32_t>(values.size() / stride); }
 	const uint8_t *at(uint32_t list) const { return values.data() + list * stride; }
-	uint32_t	nearest(const uint8_t *point) const;
+	uint32_t	nearest(const uint8_t *point, float *apart) const;
 };
 
 /* Of points float32[n][dims], n >= 1; fewer lists than asked for when there are fewer distinct points. Advances the
@@ -65,7 +84,7 @@ public:
 	virtual float squared(uint32_t a, uint32_t b) const = 0;	/* distance of two points */
 	virtual void start(const std::vector<uint32_t> &points) = 0;	/* these are the centroids */
 	virtual uint32_t lists() const = 0;
-	virtual uint32_t nearest(uint32_t point, float *apart) const = 0;
+	virtual void nearest(uint32_t first, uint32_t n, uint32_t *list, float *apart) const = 0;
 	virtual void set_means(const Assignment &a, Jobs *jobs) = 0;
 };
 

@@ -97,6 +97,36 @@ DenseQuery::prepare_steps()
 }
 
 void
+DenseQuery::prepare_byte_steps()
+{
+	const uint32_t dims = model->dims;
+	float		largest = 0;
+	double		error2 = 0;
+	int64_t		sum = 0;
+
+	for (uint32_t i = 0; i < dims; i++)
+		if (!(std::fabs(code[i]) <= largest))
+			largest = std::fabs(code[i]);
+	if (!(largest < FLOAT_SAFE) || largest < 1e-30f)
+		return;
+	byte_steps.assign(round_up(dims, 16), 0);
+	byte_step = static_cast<double>(largest) / 127;
+	for (uint32_t i = 0; i < dims; i++)
+	{
+		const double v = std::nearbyint(code[i] / byte_step);	/* largest / byte_step may round to above 127, not by a half */
+
+		byte_steps[i] = static_cast<int8_t>(v);
+
+		const double d = code[i] - byte_step * v;
+
+		error2 += d * d;
+		sum += static_cast<int64_t>(byte_steps[i]) * byte_steps[i];
+	}
+	byte_square = byte_step * byte_step * static_cast<double>(sum);
+	byte_error = std::sqrt(error2) * (1 + 1e-11) + code_slack;
+}
+
+void
 DenseQuery::prepare_planes()
 {
 	const uint32_t dims = model->dims;

@@ -29,6 +29,12 @@ struct DenseQuery
 	double		square = 0;		/* |q^|^2, exact */
 	double		error = 0;		/* >= |true - q^| */
 
+	/* The same more coarsely, for sorting out what is far. Empty: not to be had. */
+	std::vector<int8_t> byte_steps;
+	double		byte_step = 0;
+	double		byte_square = 0;
+	double		byte_error = 0;
+
 	/* 4-bit planes: code ~ bit_step * (level - 7.5) */
 	std::vector<uint64_t> planes;
 	float		bit_step = 0;
@@ -36,6 +42,7 @@ struct DenseQuery
 
 	DenseQuery(const Model *model_, const float *values);
 	void		prepare_steps();
+	void		prepare_byte_steps();
 	void		prepare_planes();
 
 	/* <code, signs of a 1-bit record>, from sum over set bits of the levels */

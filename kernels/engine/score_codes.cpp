@@ -69,58 +69,64 @@ public:
 		emit_pair(query_, pair, head.norm, hit);
 	}
 
+	/* By the query in 8 bits: a row is then as soon compared as it is read, and the reading ahead that the processor does by
+	 * itself is not enough (docs/design/engine.md). */
 	size_t
 	within(uint32_t first, uint32_t n, double radius, uint32_t *out) const override
 	{
-		const Reach reach = reach_of(radius);
+		const bool	coarse = !query_.byte_steps.empty();
+		const Side	query = coarse ? Side{query_.byte_step, query_.byte_square, query_.byte_error} :
+			Side{query_.step, query_.square, query_.error};
+		const double reach = reach_of(radius, query);
+		const double query_norm = std::sqrt(query.square);
 		size_t		found = 0;
-		uint32_t	i = 0;
 
-		for (; i + 4 <= n; i += 4)
+		for (uint32_t node = first; node < first + n; node++)
 		{
-			const int8_t *rows[4];
-			int32_t		dots[4];
+			for (size_t at = 0; at < stride_; at += 64)
+				__builtin_prefetch(record(node) + READ_AHEAD + at);
 
-			for (uint32_t j = 0; j < 4; j++)
-				rows[j] = codes(first + i + j);
-			kernels_->dot4_i16_i8(query_.steps.data(), rows, dims_, dots);
-			for (uint32_t j = 0; j < 4; j++)
-				if (may_reach(first + i + j, dots[j], reach))
-					out[found++] = first + i + j;
+			const int32_t dot = coarse ? kernels_->dot_i8(query_.byte_steps.data(), codes(node), dims_) :
+				kernels_->dot_i16_i8(query_.steps.data(), codes(node), dims_);
+
+			out[found] = node;
+			found += may_reach(node, dot, query, query_norm, reach);
 		}
-		for (; i < n; i++)
-			if (may_reach(first + i, kernels_->dot_i16_i8(query_.steps.data(), codes(first + i), dims_), reach))
-				out[found++] = first + i;
 		return found;
 	}
 
 private:
-	/* A radius with every rounding on its side, so that one comparison a row is safe; bounds() decides. */
-	struct Reach
+	static constexpr size_t READ_AHEAD = 8192;	/* bytes */
+
+	/* q^ of model.h as it was multiplied with the codes. */
+	struct Side
 	{
-		double		radius;			/* L2, cosine: in the code space, the query's error added */
-		double		query;			/* IP: |q^| */
+		double		step,
+					square,
+					error;
 	};
 
-	Reach
-	reach_of(double radius) const
+	/* A radius with every rounding on its side, so that one comparison a row is safe; bounds() decides. L2 and cosine: in
+	 * the code space, the query's error added. */
+	double
+	reach_of(double radius, const Side &query) const
 	{
 		const double rounding = sql_rounding(dims_);
 
 		if (ip_)
-			return {radius + 1e-40, std::sqrt(query_.square)};
+			return radius + 1e-40;
 		if (query_.model->metric == RV_METRIC_COSINE)
 			radius = std::sqrt(2 * std::fmax(0, radius + 4 * rounding));
-		return {std::fmax(0, radius) * (1 + 2 * rounding) * (1 + 1e-6) + 1e-19 + query_.error * (1 + 1e-12), 0};
+		return std::fmax(0, radius) * (1 + 2 * rounding) * (1 + 1e-6) + 1e-19 + query.error * (1 + 1e-12);
 	}
 
 	bool
-	may_reach(uint32_t node, int32_t dot, const Reach &reach) const
+	may_reach(uint32_t node, int32_t dot, const Side &query, double query_norm, double reach) const
 	{
 		const CodeHead head = load<CodeHead>(record(node));
 		const double error = std::fabs(head.error);
 		const double code2 = static_cast<double>(head.scale) * head.scale * head.square;
-		const double product = query_.step * head.scale * dot;
+		const double product = query.step * head.scale * dot;
 
 		/* Where the SQL function may overflow or vanish, anything may come out. */
 		if (query_.model->metric != RV_METRIC_L2 && !sql_is_sound(query_.model->metric, query_.norm, head.norm))
@@ -128,16 +134,16 @@ private:
 		if (ip_)
 		{
 			const double code = std::sqrt(code2);
-			const double margin = reach.query * error + query_.error * (code + error) + 1e-12 * reach.query * code +
+			const double margin = query_norm * error + query.error * (code + error) + 1e-12 * query_norm * code +
 				sql_rounding(dims_) * query_.norm * head.norm;
 
 			/* Written so that NaN, which an infinite error makes, counts as reached. */
-			return !(-(query_.centre_dot + product) - margin * (1 + 1e-9) > reach.radius);
+			return !(-(query_.centre_dot + product) - margin * (1 + 1e-9) > reach);
 		}
 
-		const double most = reach.radius + error;
+		const double most = reach + error;
 
-		return !(query_.square + code2 - 2 * product > most * most + 1e-12 * (query_.square + code2));
+		return !(query.square + code2 - 2 * product > most * most + 1e-12 * (query.square + code2));
 	}
 
 	const int8_t *codes(uint32_t node) const { return reinterpret_cast<const int8_t *>(record(node) + sizeof(CodeHead)); }

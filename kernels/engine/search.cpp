@@ -151,7 +151,11 @@ rv_search::prepare_dense(rv_element element, const rv_vector *vector)
 	read_dense(vector, element, segment->spec.dims, values.data());
 	query = std::make_unique<DenseQuery>(&segment->model, values.data());
 	if (record_kind(segment->spec) == RecordKind::sq8)
+	{
 		query->prepare_steps();
+		if (mode == Mode::range)
+			query->prepare_byte_steps();
+	}
 	if (record_kind(segment->spec) == RecordKind::signs || (mode == Mode::graph && segment->header.traversal_stride != 0))
 		query->prepare_planes();
 	stored = make_stored_scorer(segment, *query);
