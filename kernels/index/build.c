@@ -109,7 +109,8 @@ report_progress(const rv_progress *progress)
 	const int	what[] = {PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_CREATEIDX_TUPLES_TOTAL, PROGRESS_CREATEIDX_TUPLES_DONE};
 	int64		values[3];
 
-	if ((int) progress->phase < 0 || progress->phase >= lengthof(phases))
+	/* loading is said where rows are read; the builder itself is at it until its threads have begun */
+	if ((int) progress->phase <= RV_PHASE_LOADING || progress->phase >= lengthof(phases))
 		return;
 	values[0] = phases[progress->phase];
 	values[1] = (int64) progress->total;
