@@ -356,6 +356,8 @@ build(Relation heap, Relation index, struct IndexInfo *info, rv_kind kind)
 	state.rows_between_looks = Min(MAX_BYTES_BETWEEN_LOOKS / (state.spec.dims * sizeof(float)) + 1, 256);
 	state.threads = rv_build_threads(heap);
 
+	/* this may be a new file for an index that had another */
+	rv_image_sweep_later();
 	/* while a concurrent build goes on, others can open the index: maintenance would free pages that nothing names yet */
 	rv_maintenance_lock(index);
 	/* block 0 before any other; its list of segments comes last, so that it never names pages that are not there */

@@ -93,6 +93,7 @@ rv_index_init(void)
 	rv_range_init();
 	rv_explain_init();
 	rv_cost_init();
+	rv_image_init();
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("ruvector");
 #else

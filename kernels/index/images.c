@@ -12,33 +12,25 @@
  *
  * The directory's name begins with pgsql_tmp: base backups, pg_rewind and pg_checksums leave such directories out.
  * An image is deleted when its segment goes; one that was left behind (a dropped index, a crash, an aborted build, a merge
- * that a standby replayed) when rv_image_sweep, called before an image is made, finds it.
+ * that a standby replayed) is found by sweep.c.
  *
  * Images of temporary indexes are anonymous memory. References are counted per backend.
  */
 #include "internal.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "access/xact.h"
-#include "catalog/pg_tablespace_d.h"
-#include "common/relpath.h"
 #include "miscadmin.h"
 #include "port/pg_crc32c.h"
 #include "storage/fd.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#define IMAGE_DIRECTORY "pgsql_tmp_ruvector"
 #define IMAGE_MAGIC UINT64CONST(0x52564D4147453031)
-#define STALE_AFTER_S 600
 #define IMAGE_OFFSET 4096		/* of the bytes: a page, so that they are aligned to 64 */
 
 typedef struct ImageHeader
@@ -95,7 +87,7 @@ rv_bytes_crc(const void *bytes, size_t size)
 static void
 image_path(char path[MAXPGPATH], Relation index, uint64 uid)
 {
-	snprintf(path, MAXPGPATH, "%s/%u/%u_%u_%016llx", IMAGE_DIRECTORY, RV_DBOID(index), RV_SPCOID(index),
+	snprintf(path, MAXPGPATH, "%s/%u/%u_%u_%016llx", RV_IMAGE_DIRECTORY, RV_DBOID(index), RV_SPCOID(index),
 			 (unsigned) RV_RELNUMBER(index), (unsigned long long) uid);
 }
 
@@ -104,9 +96,9 @@ make_directories(Relation index)
 {
 	char		path[MAXPGPATH];
 
-	if (MakePGDirectory(IMAGE_DIRECTORY) != 0 && errno != EEXIST)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create directory \"%s\": %m", IMAGE_DIRECTORY)));
-	snprintf(path, MAXPGPATH, "%s/%u", IMAGE_DIRECTORY, RV_DBOID(index));
+	if (MakePGDirectory(RV_IMAGE_DIRECTORY) != 0 && errno != EEXIST)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create directory \"%s\": %m", RV_IMAGE_DIRECTORY)));
+	snprintf(path, MAXPGPATH, "%s/%u", RV_IMAGE_DIRECTORY, RV_DBOID(index));
 	if (MakePGDirectory(path) != 0 && errno != EEXIST)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create directory \"%s\": %m", path)));
 }
@@ -482,99 +474,6 @@ rv_image_mapped_bytes(int *count)
 	return total;
 }
 
-/* Whether the relation that an image is named for still has a file with something in it. */
-static bool
-relation_file_exists(Oid database, Oid tablespace, Oid relnumber)
-{
-	struct stat st;
-	bool		exists;
-#if PG_VERSION_NUM >= 180000
-	RelPathStr	path = GetRelationPath(database, tablespace, relnumber, INVALID_PROC_NUMBER, MAIN_FORKNUM);
-
-	exists = stat(path.str, &st) == 0 && st.st_size > 0;
-#else
-#if PG_VERSION_NUM >= 170000
-	char	   *path = GetRelationPath(database, tablespace, relnumber, INVALID_PROC_NUMBER, MAIN_FORKNUM);
-#else
-	char	   *path = GetRelationPath(database, tablespace, relnumber, InvalidBackendId, MAIN_FORKNUM);
-#endif
-
-	exists = stat(path, &st) == 0 && st.st_size > 0;
-	pfree(path);
-#endif
-	return exists;
-}
-
-/* An image of this index that the meta page does not name: its segment was merged away. One that is being made for a
- * segment that is not registered yet is young. */
-static bool
-is_stale(Relation index, const RvMeta *meta, unsigned relnumber, uint64 uid, const char *path)
-{
-	struct stat st;
-
-	if (relnumber != RV_RELNUMBER(index))
-		return false;
-	for (uint32 i = 0; i < meta->n_segments; i++)
-		if (meta->segments[i].uid == uid)
-			return false;
-	return stat(path, &st) == 0 && st.st_ctime < time(NULL) - STALE_AFTER_S;
-}
-
-static void
-sweep_database(const char *directory, Oid database, Relation index, const RvMeta *meta)
-{
-	DIR		   *dir = AllocateDir(directory);
-	struct dirent *file;
-
-	while ((file = ReadDirExtended(dir, directory, LOG)) != NULL)
-	{
-		unsigned	tablespace;
-		unsigned	relnumber;
-		unsigned long long uid;
-		int			pid = 0;
-		char		path[MAXPGPATH * 2];
-		int			fields = sscanf(file->d_name, "%u_%u_%16llx.%d.tmp", &tablespace, &relnumber, &uid, &pid);
-
-		if (fields < 3)
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", directory, file->d_name);
-		/* half-written files of processes that are gone, and what belongs to no relation */
-		if (fields == 4 ? (pid == MyProcPid || kill(pid, 0) == 0 || errno != ESRCH) :
-			(relation_file_exists(database, tablespace, relnumber) && !is_stale(index, meta, relnumber, uid, path)))
-			continue;
-		unlink(path);
-	}
-	FreeDir(dir);
-}
-
-void
-rv_image_sweep(Relation index)
-{
-	DIR		   *dir = AllocateDir(IMAGE_DIRECTORY);
-	struct dirent *file;
-	RvMeta	   *meta;
-
-	if (dir == NULL)
-		return;
-	meta = rv_meta_read(index);
-	while ((file = ReadDirExtended(dir, IMAGE_DIRECTORY, LOG)) != NULL)
-	{
-		char		path[MAXPGPATH * 2];
-		Oid			database = (Oid) strtoul(file->d_name, NULL, 10);
-
-		if (!OidIsValid(database))
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", IMAGE_DIRECTORY, file->d_name);
-		/* another database may have its relations in tablespaces that only its backends see: not ours to judge */
-		if (database == MyDatabaseId)
-			sweep_database(path, database, index, meta);
-		else if (IsTransactionState() && !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
-			rmtree(path, true);
-	}
-	pfree(meta);
-	FreeDir(dir);
-}
-
 Size
 rv_image_file_bytes(int *count)
 {
@@ -584,7 +483,7 @@ rv_image_file_bytes(int *count)
 	Size		total = 0;
 
 	*count = 0;
-	snprintf(directory, sizeof(directory), "%s/%u", IMAGE_DIRECTORY, MyDatabaseId);
+	snprintf(directory, sizeof(directory), "%s/%u", RV_IMAGE_DIRECTORY, MyDatabaseId);
 	dir = AllocateDir(directory);
 	if (dir == NULL)
 		return 0;

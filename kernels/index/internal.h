@@ -265,7 +265,7 @@ extern void rv_delta_free(Relation index, const RvDeltaCut *cut);
 extern uint64 rv_delta_bulk_delete(Relation index, BlockNumber head, IndexBulkDeleteCallback callback, void *state,
 								   uint64 *remaining, bool *any_dead);
 
-/* ---- images.c ------------------------------------------------------------------------------------------------------ */
+/* ---- images.c, sweep.c --------------------------------------------------------------------------------------------- */
 
 /* A segment's bytes, mapped; counted references, backend-local. */
 typedef struct RvImage
@@ -290,6 +290,10 @@ extern void rv_image_unlink(Relation index, uint64 uid);
 extern const char *rv_image_check(Relation index, const RvSegmentEntry *entry, const void *bytes);
 /* Deletes images of this database that belong to nothing, and old ones of merged segments of this index. */
 extern void rv_image_sweep(Relation index);
+/* After this transaction: those of what it drops, moves or makes anew. */
+extern void rv_image_sweep_later(void);
+extern void rv_image_init(void);
+#define RV_IMAGE_DIRECTORY "pgsql_tmp_ruvector"
 extern Size rv_image_mapped_bytes(int *count);
 /* Of all images of this database, and how many. */
 extern Size rv_image_file_bytes(int *count);

@@ -150,6 +150,31 @@ def test_kill_during_create_index(new_cluster: Callable[..., Server]) -> None:
     db.close()
 
 
+def test_pages_that_are_not_logged_survive_a_crash(new_cluster: Callable[..., Server]) -> None:
+    """With wal_level = minimal, what a transaction makes and fills is written out at its end instead."""
+    server = new_cluster({"wal_level": "minimal", "max_wal_senders": "0", "wal_skip_threshold": "0"})
+    db = server.database()
+    db.execute("BEGIN; SET LOCAL ruvector.delta_limit = 64")
+    make_table(db, 500)
+    make_index(db)
+    add_rows(db, 501, 1500)
+    db.execute("COMMIT")
+    server.kill9()
+    server.start()
+    db.reconnect()
+    assert db.value("SELECT count(*) FROM items") == 1500
+    assert db.rows("SELECT * FROM ruvector_index_check('items_idx')") == []
+    db.execute("BEGIN; TRUNCATE items")
+    add_rows(db, 2001, 2300)
+    db.execute("COMMIT")
+    server.kill9()
+    server.start()
+    db.reconnect()
+    assert db.rows("SELECT * FROM ruvector_index_check('items_idx')") == []
+    assert_index_has_every_row(db)
+    db.close()
+
+
 @pytest.mark.core
 def test_unlogged_index_is_empty_after_a_crash(new_cluster: Callable[..., Server]) -> None:
     server = new_cluster()
@@ -222,6 +247,36 @@ def test_an_image_damaged_under_a_running_server_is_made_again(new_cluster: Call
     assert nearest(db, 7) == expected
     assert_index_has_every_row(db)
     assert images(server)[0].read_bytes() == good
+    db.close()
+
+
+def test_no_image_stays_when_the_last_index_goes(new_cluster: Callable[..., Server]) -> None:
+    """Of a dropped, moved or rebuilt index: at the end of the session's next transaction, or of the session."""
+    server = new_cluster()
+    db = server.database()
+    make_table(db, 300)
+    make_index(db)
+    for statement in ("REINDEX INDEX items_idx", "VACUUM FULL items", "SET allow_in_place_tablespaces = on",
+                      "CREATE TABLESPACE other LOCATION ''", "ALTER INDEX items_idx SET TABLESPACE other"):  # fmt: skip
+        db.execute(statement)
+        assert len(nearest(db, 3)) == 5
+        assert len(images(server)) == 1, statement
+    db.execute("DROP INDEX items_idx")
+    db.execute("SELECT 1")
+    assert images(server) == []
+    db.execute("BEGIN")
+    make_index(db)
+    db.execute("ROLLBACK")
+    db.execute("SELECT 1")
+    assert images(server) == []
+    make_index(db)
+    with db.connect() as conn:
+        conn.execute("DROP TABLE items")
+        assert len(images(server)) == 1
+    end = time.monotonic() + 30
+    while images(server):
+        assert time.monotonic() < end
+        time.sleep(0.05)
     db.close()
 
 

@@ -195,7 +195,10 @@ def test_commands_that_rebuild_or_move(db: Database) -> None:
     make_table(db, 1500)
     make_index(db)
     add_rows(db, 1501, 1600)
-    node = "SELECT pg_relation_filenode('items_idx')"
+    node = "SELECT pg_relation_filepath('items_idx')"
+    db.execute("SET allow_in_place_tablespaces = on")
+    if not db.rows("SELECT 1 FROM pg_tablespace WHERE spcname = 'elsewhere'"):
+        db.execute("CREATE TABLESPACE elsewhere LOCATION ''")
     before = db.value(node)
     for command in (
         "REINDEX INDEX items_idx",
@@ -204,6 +207,10 @@ def test_commands_that_rebuild_or_move(db: Database) -> None:
         "ALTER TABLE items SET LOGGED",
         "CLUSTER items USING items_pkey",
         "VACUUM FULL items",
+        "ALTER INDEX items_idx SET TABLESPACE elsewhere",
+        "ALTER INDEX items_idx SET TABLESPACE pg_default",
+        "ALTER TABLE items SET UNLOGGED",
+        "ALTER TABLE items SET TABLESPACE elsewhere, SET LOGGED",
     ):
         db.execute(command)
         after = db.value(node)
@@ -262,6 +269,18 @@ def test_temporary_indexes(db: Database) -> None:
     db.execute("DELETE FROM items WHERE id % 2 = 0")
     db.execute("VACUUM items")
     assert_every_row_is_found(db)
+
+
+def test_temporary_tables_that_are_emptied_at_commit(db: Database) -> None:
+    db.execute("CREATE TEMP TABLE items (id serial, category int, embedding ruvector(32)) ON COMMIT DELETE ROWS")
+    make_index(db)
+    for _ in range(3):
+        db.execute("BEGIN; SET LOCAL ruvector.delta_limit = 64")
+        add_rows(db, 1, 1500)
+        assert db.rows(STATS)[0][0] >= 1
+        assert_every_row_is_found(db, 20)
+        db.execute("COMMIT")
+        assert db.rows(STATS)[0] == (0, 0, 0, 0)
 
 
 def test_prepared_transactions_and_savepoints(new_cluster: Callable[..., object], server: object) -> None:
