@@ -188,6 +188,8 @@ typedef struct rv_search_options
 	const volatile sig_atomic_t *interrupt;	/* NULL, or polled at least every 10 ms; non-zero: RV_INTERRUPTED */
 	rv_scratch *scratch;		/* NULL: the search has its own */
 	int			by_vector;		/* non-zero: one hit for all rows of equal vectors, see rv_hit */
+	uint32_t	whole;			/* HNSW: once walking on costs as much as reading the nodes that are left, these are read, and
+								 * when they are no more than this they are the last batch: nothing turns up late. 0: never */
 } rv_search_options;
 
 typedef struct rv_hit

@@ -215,10 +215,6 @@ search_new(const rv_segment *segment, rv_element element, const rv_vector *vecto
 	return RV_OK;
 }
 
-/* A walk through the graph meets about so many nodes for each of ef: with no more there is nothing to walk for, and
- * reading them all in order misses none. */
-constexpr uint32_t MET_PER_EF = 16;
-
 rv_search::Mode
 mode_of(const rv_segment *segment, const rv_search_options *options)
 {

@@ -16,6 +16,10 @@ namespace rv
 
 constexpr uint32_t EXPANDED = 1u << 31;
 
+/* A walk through the graph meets about so many nodes for each of ef: with no more there is nothing to walk for, and
+ * reading them all in order misses none. */
+constexpr uint32_t MET_PER_EF = 16;
+
 struct Entry
 {
 	float		key;
@@ -83,6 +87,7 @@ struct rv_search
 
 	/* flat and range */
 	uint32_t	next_node = 0;
+	bool		walked = false;	/* flat: what a walk has returned is marked as seen */
 
 	/* batches */
 	size_t		emitted = 0;	/* of the pool */
@@ -111,6 +116,7 @@ private:
 	void		walk_level(const rv::GraphLevel &level, UpperBeam *beam);
 	bool		expand();
 	void		widen();
+	void		leave_graph();
 	void		trim_ranking(size_t room);
 	size_t		few_nodes() const;
 	void		scan_list(uint32_t list, const rv::Entry &fence, size_t room);

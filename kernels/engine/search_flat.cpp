@@ -34,20 +34,21 @@ rv_search::flat_batch(bool *more)
 	}
 	while (next_node < nodes)
 	{
-		const uint32_t n = std::min(STEP, nodes - next_node);
+		const uint32_t end = next_node + std::min(STEP, nodes - next_node);
+		uint32_t	n = 0;
 
 		if (interrupted())
 			return false;
-		for (uint32_t i = 0; i < n; i++)
-			ids[i] = next_node + i;
+		for (; next_node < end; next_node++)
+			if (!walked || scratch->seen[next_node] != scratch->stamp)
+				ids[n++] = next_node;
 		stored->keys(ids, n, keys);
 		for (uint32_t i = 0; i < n; i++)
 			pool.push_back({keys[i], ids[i]});
-		next_node += n;
 		stats.visited += n;
 		stats.refined += n;
 	}
-	emit_best(goal - emitted);
+	emit_best(pool.size() - emitted <= options.whole ? pool.size() - emitted : goal - emitted);
 	*more = emitted < pool.size();
 	in_batch = false;
 	return true;

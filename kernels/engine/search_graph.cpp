@@ -234,6 +234,22 @@ rv_search::expand()
 	}
 }
 
+/* What was not returned yet will be ranked by reading all of it. */
+void
+rv_search::leave_graph()
+{
+	std::vector<Entry> &pool = scratch->pool;
+
+	pool.resize(emitted);
+	scratch->beam.clear();
+	scratch->outside.clear();
+	scratch->next_stamp();
+	for (const Entry &entry : pool)
+		scratch->seen[entry.node & ~EXPANDED] = scratch->stamp;
+	walked = true;
+	mode = Mode::flat;
+}
+
 bool
 rv_search::graph_batch(bool *more)
 {
@@ -245,6 +261,12 @@ rv_search::graph_batch(bool *more)
 	if (!in_batch)
 	{
 		goal = goal == 0 ? options.ef : 2 * goal;
+		if (entered && options.whole > 0 && goal >= segment->nodes() / MET_PER_EF)
+		{
+			leave_graph();
+			in_batch = true;
+			return flat_batch(more);
+		}
 		width = std::max(width, beam_width(goal, traversal != nullptr));
 		if (entered)
 			widen();

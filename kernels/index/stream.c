@@ -18,6 +18,11 @@
 /* Together. Ten million vectors take 10 MB. */
 #define KEPT_BYTES (64 * 1024 * 1024)
 
+/* Nodes at the most that are read whole rather than by walking on; they take no longer than max_scan_tuples' default. */
+#define WHOLE_NODES 16384
+/* Of the engine and in the queue. */
+#define CANDIDATE_BYTES 80
+
 static rv_scratch *kept_scratches[KEPT_SCRATCHES];
 static int	n_kept_scratches = 0;
 
@@ -46,6 +51,15 @@ give_scratch(rv_scratch *scratch)
 		rv_scratch_free(scratch);
 }
 
+/* As many as the bounds of a scan leave room for. */
+static uint32
+most_read_whole(void)
+{
+	double		room = (double) work_mem * 1024 * rv_scan_mem_multiplier / CANDIDATE_BYTES;
+
+	return (uint32) Min(Min(WHOLE_NODES, rv_max_scan_tuples), room);
+}
+
 void
 rv_stream_start(IndexScanDesc scan, RvStream *stream, const rv_vector *query)
 {
@@ -64,6 +78,7 @@ rv_stream_start(IndexScanDesc scan, RvStream *stream, const rv_vector *query)
 	options.tombstones = stream->segment->tombstones;
 	options.interrupt = &InterruptPending;
 	options.by_vector = scan->numberOfOrderBys > 0;
+	options.whole = rv_iterative_scan == RV_ITERATIVE_OFF ? 0 : most_read_whole();
 	stream->scratch = take_scratch();
 	options.scratch = stream->scratch;
 	state->stats.by_probes = state->view->meta.kind == RV_KIND_IVF;

@@ -281,9 +281,113 @@ empty_and_single(rv_kind kind)
 	}
 }
 
+/* Where walking on would meet most nodes anyway the rest comes in one batch, nearest first, interrupted or not. */
+static void
+the_rest_is_read_whole()
+{
+	const Vectors vectors = clustered(3000, 64, test_seed() + 9);
+	Built		built(builder_of(make_spec(RV_KIND_HNSW, RV_METRIC_L2, 64), vectors));
+	volatile sig_atomic_t flag = 0;
+	rv_search_options options = {};
+
+	options.ef = 10;
+	options.interrupt = &flag;
+	for (uint32_t whole : {5000, 100})
+	{
+		size_t		batches = 0;
+		std::set<uint64_t> keys;
+		rv_hit		hit;
+		uint32_t	count;
+		bool		batch_end;
+		rv_error	error;
+
+		options.whole = whole;
+		rv_search  *search = start_search(built.segment, vectors[5], options);
+		auto		hits = drain(search, 160, &batches);
+		const size_t walked = hits.size();
+		const size_t bytes = rv_search_bytes(search);
+
+		CHECK(walked == 160 && batches == 5 && bytes > 160 * 8, "%zu in %zu, %zu bytes", walked, batches, bytes);
+		flag = 1;
+		CHECK(rv_search_next(search, &hit, 1, &count, &batch_end, &error) == RV_INTERRUPTED && count == 0);
+		flag = 0;
+		for (const rv_hit &next : drain(search, SIZE_MAX, &batches))
+			hits.push_back(next);
+		CHECK(hits.size() == vectors.size());
+		CHECK(whole == 5000 ? batches == 6 : batches > 6, "%zu batches", batches);
+		CHECK(rv_search_bytes(search) > bytes);
+		for (size_t i = 0; i < hits.size(); i++)
+		{
+			CHECK(keys.insert(hits[i].key).second);
+			CHECK(i <= walked || whole != 5000 || hits[i - 1].estimate <= hits[i].estimate);
+		}
+		rv_search_free(search);
+	}
+	/* and where there was nothing to walk for, all of it */
+	const Vectors few(vectors.begin(), vectors.begin() + 150);
+	Built		small(builder_of(make_spec(RV_KIND_HNSW, RV_METRIC_L2, 64), few));
+	size_t		batches = 0;
+
+	options.whole = 5000;
+	rv_search  *search = start_search(small.segment, few[5], options);
+
+	CHECK(drain(search, SIZE_MAX, &batches).size() == 150 && batches == 1);
+	rv_search_free(search);
+}
+
+/* One hit for all rows with one vector; vectors that only have the same code stay apart, also when segments are merged. */
+static void
+only_equal_vectors_share_a_hit(rv_kind kind, rv_quantization quantization)
+{
+	Vectors		vectors;
+	rv_spec		spec = make_spec(kind, RV_METRIC_L2, 8, quantization);
+	rv_search_options options = {};
+	std::mt19937_64 random(test_seed() + 10);
+
+	for (int i = 0; i < 2000; i++)
+	{
+		std::vector<float> v(8);
+
+		for (float &x : v)
+			x = random() % 4 == 0 ? 1.0f + 1e-6f * static_cast<float>(random() % 2) : -0.0f;
+		vectors.push_back(v);
+	}
+	const std::set<std::vector<float>> different(vectors.begin(), vectors.end());
+	Built		first(builder_of(spec, vectors));
+	rv_builder *merging = make_builder(spec, first.segment);
+	rv_error	error;
+
+	CHECK(rv_builder_add_segment(merging, first.segment, nullptr, &error) == RV_OK);
+	CHECK(rv_builder_add_segment(merging, first.segment, nullptr, &error) == RV_OK);
+	Built		merged(merging);
+
+	options.ef = 4000;
+	options.by_vector = 1;
+	for (const Built *built : {&first, &merged})
+	{
+		rv_search  *search = start_search(built->segment, vectors[0], options);
+		const auto	hits = drain(search);
+		size_t		rows = 0;
+
+		for (const rv_hit &hit : hits)
+		{
+			CHECK(hit.key == rv_segment_key(built->segment, hit.slot) && hit.end > hit.slot);
+			for (uint32_t slot = hit.slot; slot < hit.end; slot++, rows++)
+				CHECK(vectors[rv_segment_key(built->segment, slot)] == vectors[hit.key]);
+		}
+		CHECK(rows == vectors.size() * (built == &merged ? 2 : 1));
+		CHECK(hits.size() == different.size(), "%zu hits, %zu different vectors", hits.size(), different.size());
+		rv_search_free(search);
+	}
+}
+
 int
 main()
 {
+	the_rest_is_read_whole();
+	for (rv_quantization quantization : {RV_QUANTIZATION_NONE, RV_QUANTIZATION_SQ8, RV_QUANTIZATION_BINARY})
+		for (rv_kind kind : {RV_KIND_FLAT, RV_KIND_HNSW, RV_KIND_IVF})
+			only_equal_vectors_share_a_hit(kind, quantization);
 	for (rv_kind kind : {RV_KIND_FLAT, RV_KIND_HNSW})
 	{
 		for (rv_metric metric : METRICS)

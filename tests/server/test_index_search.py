@@ -77,6 +77,26 @@ def test_max_scan_tuples_ends_a_scan(db: Database) -> None:
 
 
 @pytest.mark.core
+@pytest.mark.parametrize("quantization", ["pq16", "binary"])
+def test_a_small_index_misses_nothing(db: Database, quantization: str) -> None:
+    """A segment that is as quickly read whole is: rough codes bring no row too late to be returned."""
+    make_table(db, 600, dims=64)
+    make_index(db, options=f"quantization = '{quantization}'")
+    found = compare(db, k=600)
+    assert (found.returned, found.out_of_order, found.recall) == (20 * 600, 0, 1.0)
+
+
+def test_a_filter_finds_the_last_rows(db: Database) -> None:
+    """Ten of 3,000 rows match, a LIMIT of ten: the scan reads everything. Over six tables none was missed."""
+    make_table(db, 3000)
+    make_index(db)
+    db.execute("SET ruvector.max_scan_tuples = 1000000; SET enable_sort = off")
+    found = compare(db, k=10, where="WHERE id % 300 = 7", queries=30)
+    assert found.out_of_order == 0
+    assert found.returned >= 297
+
+
+@pytest.mark.core
 def test_work_mem_ends_a_scan(db: Database) -> None:
     """What a scan holds grows with what it has looked at: past work_mem * scan_mem_multiplier it asks for no more."""
     make_table(db, 6000, dims=8)
