@@ -193,6 +193,20 @@ def test_little_data_is_told(db: Database) -> None:
     assert len(told) == 1
 
 
+def test_vectors_are_as_many_times_smaller_as_promised(db: Database) -> None:
+    """Of 1,536 dims, the 16 bytes beside each code counted: 0.998, 1.99, 3.96, 15.4 and 29.5."""
+    make_table(db, 100, dims=1536)
+    for method in ("ruhnsw", "ruivfflat"):
+        for quantization, times in (("none", 1), ("f16", 2), ("sq8", 4), ("pq16", 16), ("binary", 32)):
+            make_index(db, options=f"quantization = '{quantization}'", method=method)
+            ratio = db.value("SELECT compression_ratio FROM ruvector_index_stats('items_idx')")
+            assert 0.9 * times < ratio <= times, (method, quantization)
+            db.execute("DROP INDEX items_idx")
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as caught:
+        make_index(db, options="quantization = 'sq4'")
+    assert 'Valid values are "none", "f16", "sq8", "pq16" and "binary".' in str(caught.value.diag.message_detail)
+
+
 @pytest.mark.core
 @pytest.mark.parametrize(
     ("statement", "message"),
