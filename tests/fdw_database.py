@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +46,17 @@ class FdwDatabase(Database):
         except psycopg.Error as error:
             return error.sqlstate or "", error.diag.message_primary or ""
         raise AssertionError(f"no error: {statement}")
+
+    def growth_kb(self, queries: Sequence[str], failing: str, rounds: int) -> int:
+        """Growth of the backend's resident memory over `rounds` queries, after a warm-up; every 50th one fails."""
+        resident = (
+            "SELECT (regexp_match(pg_read_file('/proc/' || pg_backend_pid() || '/status'), 'VmRSS:\\s+(\\d+)'))[1]::int"
+        )
+        marks = []
+        for part in range(2):
+            for n in range(rounds if part else max(rounds // 4, 300)):
+                self.execute(queries[n % len(queries)])
+                if n % 50 == 0:
+                    self.state(failing)
+            marks.append(self.value(resident))
+        return int(marks[1] - marks[0])

@@ -384,23 +384,12 @@ def test_many_generated_queries(items: FdwDatabase, seed: int) -> None:
 
 
 def leak(db: FdwDatabase, rounds: int) -> int:
-    """Growth of the backend's resident memory over `rounds` queries, in kB, after a warm-up."""
-    resident = (
-        "SELECT (regexp_match(pg_read_file('/proc/' || pg_backend_pid() || '/status'), 'VmRSS:\\s+(\\d+)'))[1]::int"
-    )
     queries = [
         f"SELECT id FROM far WHERE price < 20 AND label LIKE 'a%' ORDER BY embedding <-> '{QUERY}' LIMIT 5",
         "SELECT * FROM far LIMIT 10",
         f"SELECT count(*) FROM far WHERE embedding <-> '{QUERY}' < 1",
     ]
-    marks = []
-    for part in range(2):
-        for n in range(rounds if part else max(rounds // 4, 300)):
-            db.execute(queries[n % len(queries)])
-            if n % 50 == 0:
-                db.state("SELECT 1 / (id - 1) FROM far")
-        marks.append(db.value(resident))
-    return int(marks[1] - marks[0])
+    return db.growth_kb(queries, "SELECT 1 / (id - 1) FROM far", rounds)
 
 
 def test_queries_do_not_leak(items: FdwDatabase) -> None:
