@@ -25,7 +25,8 @@ pgvector and ruvector side by side: one server, one client on the same machine, 
 this page from the result files in [benchmarks/](benchmarks/), which also carry the settings of the server and every
 point of every curve:
 
-    make bench BENCH="--data DIR/text384_base.npy --data DIR/text1536_base.npy --docs"
+    make bench BENCH="--docs"                            the vectors that come with the source, 5,000 of 384 dimensions
+    make bench BENCH="--data DIR/others_base.npy --docs"   others
 
 Times are full round trips of a prepared statement with a binary parameter: the median of all queries, and of several
 runs the median run. Recall is recall@10 against the exact answer. `times better` is above 1 where ruvector needs less
@@ -70,7 +71,8 @@ def _spread(points: Iterable[Point]) -> float | None:
 def _measured(suite: Mapping[str, Any]) -> str:
     """How the figures of a suite came about, in a line."""
     origin = suite["provenance"]
-    parts = [origin["date"][:10], f"commit `{origin['commit'][:10]}`", f"`{' '.join(origin['command'])}`"]
+    changed = " with changes" if origin["uncommitted_changes"] else ""
+    parts = [origin["date"][:10], f"commit `{origin['commit'][:10]}`{changed}", f"`{' '.join(origin['command'])}`"]
     parts.append(f"load average {origin['machine']['load_average']}")
     spread = _spread([one for points in _points(suite).values() for one in points])
     if spread is not None:

@@ -64,7 +64,6 @@ def quantization(context: Context) -> Result:
     """Every quantization in both methods. Codes: bytes of the stored codes, and how many times smaller than float32."""
     conn, lists = context.conn, _lists(context)
     result = Result([])
-    run(conn, "SET ruvector.iterative_scan = off")
     for system, options, efforts in (
         (HNSW[1], HNSW_OPTIONS, _FEWER),
         (IVF[1], f"lists = {lists}", _probes(lists)[::2]),
@@ -81,6 +80,5 @@ def quantization(context: Context) -> Result:
             result.rows.append({**row, "best recall": best})
         if system is IVF[1]:
             run(conn, f"DROP INDEX {system.index}")
-    run(conn, "RESET ruvector.iterative_scan")
     HNSW[1].build(conn, HNSW_OPTIONS)
     return result
