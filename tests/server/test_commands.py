@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,13 @@ def test_the_benchmark_runs_every_suite(environment: dict[str, str], tmp_path: P
     page = (tmp_path / "report.md").read_text()
     assert pictures >= {"general-growth.png", "text384-2000-hnsw.png", "text384-2000-ivf.png"}
     assert all(f"]({name})" in page for name in pictures)
+
+def test_the_benchmark_page_is_the_report_of_the_files_beside_it(tmp_path: Path) -> None:
+    """docs/benchmarks.md is never edited: it has no number that a result file does not have."""
+    kept = TOP / "docs" / "benchmarks"
+    command = [sys.executable, TOP / "bench/report.py", "--text-only", kept, tmp_path / "benchmarks.md"]
+    subprocess.run(command, check=True, capture_output=True)
+    page = (TOP / "docs" / "benchmarks.md").read_text()
+    assert (tmp_path / "benchmarks.md").read_text() == page
+    for link in re.findall(r"\]\((benchmarks/[^)]+\.png)\)", page):
+        assert (TOP / "docs" / link).exists(), link
