@@ -213,6 +213,21 @@ def test_a_repeated_search_sees_what_others_have_changed(
         store.search(np.full(DIMS, np.nan), 3)
 
 
+def test_rows_read_before_take_no_more_memory_than_they_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick, "_KEPT_BYTES", 100_000)
+    data = vectors(600)
+    store = created(tmp_path / "s", dims=DIMS, columns={"id": "int4", "text": "text"}, seal_rows=64)
+    store.add(data, id=range(600), text=["x" * 1000] * 600)
+    for i in range(0, 600, 5):
+        found = store.search(data[i], 3, columns=["id", "text"])
+        assert found.columns["id"][0] == i and found.columns["text"][0] == "x" * 1000
+        assert sum(len(kept.rows) for kept in store._open.kept.values()) * 1000 <= 100_000
+    for names in (["id"], ["text"], ["embedding"], ["id", "embedding"], []):
+        store.search(data[0], 3, columns=names)
+        store.search(data[0], 3, columns=names)
+        assert len(store._open.kept) <= 4
+
+
 def test_payload_of_every_type_comes_back(tmp_path: Path) -> None:
     columns = {
         "a": "smallint", "b": "int4", "c": "bigint", "d": "real", "e": "float8", "f": "bool", "g": "varchar(20)",

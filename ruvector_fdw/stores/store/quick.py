@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _NONE = Hits.join([])
 _KEPT_BYTES = 16 << 20
+# of a tuple and its place in a dict, beside its values
+_ROW_BYTES = 200
+# sets of columns that rows are kept for; whoever asks for ever other ones gains nothing from them
+_KEPT_SETS = 4
 _STATE = "s.next_row = ? AND s.sealed_upto = ? AND s.generation = ? AND s.tombstone = ? AND s.pending = 0"
 _SAME = f"SELECT 1 FROM state s WHERE {_STATE}"
 
@@ -41,7 +45,7 @@ class KeptRows:
         self.columns = [column for column in spec.payload if column.name in names]
         self.with_vector = spec.vector_column.name in names
         self.rows: dict[int, RawRow] = {}
-        self._most = max(CHUNK, _KEPT_BYTES // (4 * spec.dims + 256))
+        self._bytes = 0
         self._fields = "".join(f", r.{spec.field_of(column.name)}" for column in self.columns)
         self._statements: dict[int, str] = {}
 
@@ -59,10 +63,12 @@ class KeptRows:
         ).fetchall()
         if len(found) < len(missing):
             return None
-        if len(rows) + len(found) > self._most:
-            rows = self.rows = {row_id: rows[row_id] for row_id in ids if row_id in rows}
         rows.update((row[0], row) for row in found)
-        return [rows[row_id] for row_id in ids]
+        asked = [rows[row_id] for row_id in ids]
+        self._bytes += sum(map(_size, found))
+        if self._bytes > _KEPT_BYTES:
+            self.rows, self._bytes = {}, 0
+        return asked
 
     def _statement(self, length: int) -> str:
         made = self._statements.get(length)
@@ -72,6 +78,10 @@ class KeptRows:
                 f" CROSS JOIN vectors v ON v.row_id = r.row_id WHERE {_STATE} AND r.row_id IN ({', '.join('?' * length)})"
             )
         return made
+
+
+def _size(row: RawRow) -> int:
+    return _ROW_BYTES + sum(len(value) for value in row if isinstance(value, (bytes, str)))
 
 
 def nearest(store: OpenStore, request: SearchRequest, effort: Effort) -> Batch | None:
@@ -101,6 +111,8 @@ def nearest(store: OpenStore, request: SearchRequest, effort: Effort) -> Batch |
         return None
     kept = store.kept.get(request.columns)
     if kept is None:
+        if len(store.kept) >= _KEPT_SETS:
+            store.kept.clear()
         kept = store.kept[request.columns] = KeptRows(store, request.columns)
     connection = store.database.take_reader()
     try:
