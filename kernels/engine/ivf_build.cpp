@@ -371,15 +371,28 @@ ListBuilder::encode_block(const Records &codes, uint32_t list, uint32_t first, u
 					along = 0;	/* <a, s> */
 
 		decode_record(codes.at(order_[first + j]), primary_, model_, scratch);
-		for (uint32_t d = 0; d < dims; d++)
+		for (uint32_t d = 0; d < dims; d += 4)
 		{
-			const float r = scratch[d] - anchor[d];
-			const uint8_t sign = !std::signbit(r);
+			/* four dims in registers: a byte of the block is read and written once, and the sums wait less */
+			double		squares = 0,
+						sums = 0,
+						alongs = 0;
+			uint32_t	signs = 0;
 
-			square += static_cast<double>(r) * r;
-			sum += std::fabs(r);
-			along += sign ? anchor[d] : -anchor[d];
-			rows[d / 4 * 16 + j % 16] |= static_cast<uint8_t>(sign << (d % 4 + (j < 16 ? 0 : 4)));
+			for (uint32_t i = d; i < std::min(d + 4, dims); i++)
+			{
+				const float r = scratch[i] - anchor[i];
+				const bool	positive = !std::signbit(r);
+
+				squares += static_cast<double>(r) * r;
+				sums += std::fabs(r);
+				alongs += positive ? anchor[i] : -anchor[i];
+				signs |= static_cast<uint32_t>(positive) << (i - d);
+			}
+			square += squares;
+			sum += sums;
+			along += alongs;
+			rows[d / 4 * 16 + j % 16] |= static_cast<uint8_t>(signs << (j < 16 ? 0 : 4));
 		}
 
 		const double f = sum > 0 ? square / sum : 0;
