@@ -149,7 +149,8 @@ plan_modify(PlannerInfo *root, ModifyTable *plan, Index rtindex, int subplan)
 	relation = table_open(rte->relid, NoLock);
 	if (!(relation->trigdesc && relation->trigdesc->trig_update_before_row))
 	{
-#if PG_VERSION_NUM >= 160000
+		/* since these releases extraUpdatedCols is empty */
+#if PG_VERSION_NUM >= 150002 || (PG_VERSION_NUM >= 140007 && PG_VERSION_NUM < 150000)
 		updated = get_rel_all_updated_cols(root, find_base_rel(root, rtindex));
 #else
 		updated = bms_union(rte->updatedCols, rte->extraUpdatedCols);
