@@ -53,6 +53,8 @@ class Load:
         rng = random.Random(seed * 1000 + number)
         mine: dict[int, Row] = {}
         with psycopg.connect(self.dsn, autocommit=True) as conn:
+            # Without it pgvector's own index gives fewer than 5 rows, once most of those it finds are dead.
+            conn.execute("SET hnsw.iterative_scan = strict_order")
             while not self._stop.is_set():
                 started = time.monotonic()
                 try:
