@@ -4,7 +4,6 @@
 `server`           one throwaway cluster for the whole session, for each PostgreSQL of RUVECTOR_TEST_PG (majors or
                    paths of pg_config, comma-separated; default 18): every test runs on the newest, `core` ones on all
 `db`               a fresh database on `server` with the extension ruvector, and a connection to it
-`pgvector_server`  another cluster, on the newest of them with pgvector, for tests that change its configuration
 `new_cluster`      makes clusters of its own for tests that kill, replicate or configure servers
 `shared_dir`       an empty directory that the test and the server's user may both write to
 
@@ -40,16 +39,6 @@ def scratch() -> Iterator[Path]:
 def server(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Server]:
     installation: Installation = request.param
     made = Server(installation, scratch / installation.tag)
-    yield made
-    made.stop("immediate")
-
-
-@pytest.fixture(scope="session")
-def pgvector_server(scratch: Path) -> Iterator[Server]:
-    found = [one for one in installations() if one.has_extension("vector")]
-    if not found:
-        pytest.skip("none of the servers of RUVECTOR_TEST_PG has pgvector")
-    made = Server(found[-1], scratch / f"{found[-1].tag}-pgvector")
     yield made
     made.stop("immediate")
 

@@ -41,7 +41,6 @@ struct GraphBuilder::Worker
 	std::vector<uint32_t> ids;
 	std::vector<float> distances;
 	std::vector<Candidate> chosen,
-				dropped,
 				rebuilt;
 	std::vector<std::vector<Candidate>> found;	/* by level */
 
