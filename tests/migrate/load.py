@@ -53,8 +53,10 @@ class Load:
         rng = random.Random(seed * 1000 + number)
         mine: dict[int, Row] = {}
         with psycopg.connect(self.dsn, autocommit=True) as conn:
-            # Without it pgvector's own index gives fewer than 5 rows, once most of those it finds are dead.
+            # Without these pgvector's own indexes give fewer than 5 rows: hnsw once most of what it finds is dead,
+            # ivfflat (4 lists, made before there was a row) when the nearest list is all but empty.
             conn.execute("SET hnsw.iterative_scan = strict_order")
+            conn.execute("SET ivfflat.probes = 4")
             while not self._stop.is_set():
                 started = time.monotonic()
                 try:
