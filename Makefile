@@ -12,11 +12,13 @@ JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 8 ? n : 8 )))
 KERNELS = $(MAKE) -s -j$(JOBS) -C kernels PYTHON=$(PY)
 # Servers that the tests run on: the embedded 16 and 18, and Debian's 15 where it is there to be installed into.
 TEST_PG ?= $(shell [ -d /usr/include/postgresql/15/server ] && [ -w /usr/lib/postgresql/15/lib ] && echo 15,)16,18
+# Processes that the tests are divided among, by file; each starts servers of its own.
+TEST_JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 4 ? n : 4 )))
 
 .PHONY: help preflight venv build install demo test check lint soak bench dist clean
 help:
 	@echo 'make demo            the whole path on real vectors, in an embedded PostgreSQL 18   (DATA=file.npy|file.fvecs)'
-	@echo 'make test            every test                                                   (TEST_PG=15,16,18 PYTEST="-k ...")'
+	@echo 'make test            every test                                                   (TEST_PG=15,16,18 TEST_JOBS=2 PYTEST="-k ...")'
 	@echo 'make build           everything into .venv; then .venv/bin/ruvector up | psql | down (PYTHON=python3.12)'
 	@echo 'make install         the extension into your server                               (PG_CONFIG=/path/to/pg_config)'
 	@echo 'make bench           pgvector and ruvector side by side, curves and a plot         (BENCH="--smoke")'
@@ -55,7 +57,7 @@ check: build
 		$(MAKE) -s -j$(JOBS) -C $$d check PYTHON=$(PY) SANITIZE=address,undefined || exit 1; done
 test: check
 	@echo "servers: $(TEST_PG)"
-	@RUVECTOR_TEST_PG=$(TEST_PG) $(PY) -m pytest -m "not soak" $(PYTEST)
+	@RUVECTOR_TEST_PG=$(TEST_PG) $(PY) -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak" $(PYTEST)
 soak: check
 	@RUVECTOR_TEST_PG=$(TEST_PG) $(PY) -m pytest -m soak --timeout=0 $(PYTEST)
 

@@ -2,7 +2,8 @@
 """Fixtures for tests that need a server, and which of them run on which server.
 
 `server`           one throwaway cluster for the whole session, for each PostgreSQL of RUVECTOR_TEST_PG (majors or
-                   paths of pg_config, comma-separated; default 18): every test runs on the newest, `core` ones on all
+                   paths of pg_config, comma-separated; default 18): every test runs on the newest, `core` ones on all.
+                   `pytest -n` divides the files among processes, each with clusters of its own
 `db`               a fresh database on `server` with the extension ruvector, and a connection to it
 `new_cluster`      makes clusters of its own for tests that kill, replicate or configure servers
 `shared_dir`       an empty directory that the test and the server's user may both write to
@@ -36,11 +37,20 @@ def scratch() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Server]:
-    installation: Installation = request.param
-    made = Server(installation, scratch / installation.tag)
+def servers(scratch: Path) -> Iterator[dict[str, Server]]:
+    """The clusters that `server` has made so far, by the installation's tag: a session goes back and forth between them."""
+    made: dict[str, Server] = {}
     yield made
-    made.stop("immediate")
+    for one in made.values():
+        one.stop("immediate")
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest, scratch: Path, servers: dict[str, Server]) -> Server:
+    installation: Installation = request.param
+    if installation.tag not in servers:
+        servers[installation.tag] = Server(installation, scratch / installation.tag)
+    return servers[installation.tag]
 
 
 @pytest.fixture

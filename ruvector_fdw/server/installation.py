@@ -134,5 +134,8 @@ class Installation:
         if destdir is not None:
             variables.append(f"DESTDIR={destdir.absolute()}")
         jobs = min(8, os.cpu_count() or 1)
-        if not run("make", "-s", f"-j{jobs}", "-C", source / "kernels", "install", *variables):
+        # One build at a time in one directory.
+        build_dir().mkdir(parents=True, exist_ok=True)
+        alone = ("flock", build_dir() / ".lock")
+        if not run(*alone, "make", "-s", f"-j{jobs}", "-C", source / "kernels", "install", *variables):
             raise ServerError(f"could not build the extension for PostgreSQL {self.major}")

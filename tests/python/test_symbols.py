@@ -7,7 +7,6 @@ engine's C++ symbols could meet another extension's).
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from harness import installations
+
+from ruvector_fdw.server.places import build_dir
 
 TOP = Path(__file__).resolve().parents[2]
 # What PostgreSQL itself looks up: in any library, and as the entry point of a background worker.
@@ -41,12 +42,12 @@ def named(script: str, library: str) -> set[str]:
 @pytest.mark.parametrize("library", ["ruvector", "ruvector_fdw"])
 def test_exports_are_what_the_install_script_names(library: str) -> None:
     installation = installations()[-1]
-    command = ["make", "-s", "-C", TOP / "kernels", library, f"PG_CONFIG={installation.pg_config}"]
-    subprocess.run([*command, f"PYTHON={sys.executable}"], check=True)
+    command = ["flock", build_dir() / ".lock", "make", "-s", "-C", TOP / "kernels", library]
+    subprocess.run([*command, f"PG_CONFIG={installation.pg_config}", f"PYTHON={sys.executable}"], check=True)
     script = "".join(path.read_text() for path in sorted((TOP / "sql" / library).glob("*.sql")))
     wanted = named(script, library)
     assert wanted
-    symbols = exported(Path(os.environ.get("BUILD", TOP / "build")) / f"pg{installation.major}" / f"{library}.so")
+    symbols = exported(build_dir() / f"pg{installation.major}" / f"{library}.so")
     functions = {name for name in symbols if not name.startswith("pg_finfo_")} - ALWAYS
     assert functions - wanted == set(), "exported, but no script names it"
     assert wanted - functions == set(), "a script names it, but it is not exported"
