@@ -26,81 +26,119 @@ import psycopg
 
 TOP = Path(__file__).resolve().parents[2]
 
-# name: the statement; {T} is the dense type, {H} the float16 one, {s} the side's columns' suffix; {query}, {half}, {short}
+# name: the statement; {T} is the dense type, {H} the float16 one, {s} the side's tables' suffix; {query}, {half}, {short}
 # and {sparse} are constants, as a query has them, of the dimensions of columns v and h, and of the inline v and s
 STATEMENTS = {
     "text in": "SELECT count(t::{T}) FROM bench_text",
     "text in, halfvec": "SELECT count(t::{H}) FROM bench_text",
-    "text out": "SELECT sum(length(v{s}::text)) FROM bench_values",
-    "binary out": "COPY (SELECT v{s} FROM bench_values) TO '/dev/null' (FORMAT binary)",
-    "from real[]": "SELECT count(a::{T}) FROM bench_values",
-    "to real[]": "SELECT count(v{s}::real[]) FROM bench_values",
-    "to halfvec": "SELECT count(v{s}::{H}) FROM bench_values",
-    "<->": "SELECT min(v{s} <-> {query}) FROM bench_values",
-    "<#>": "SELECT min(v{s} <#> {query}) FROM bench_values",
-    "<=>": "SELECT min(v{s} <=> {query}) FROM bench_values",
-    "<+>": "SELECT min(v{s} <+> {query}) FROM bench_values",
-    "halfvec <->": "SELECT min(h{s} <-> {half}) FROM bench_values",
-    "halfvec <=>": "SELECT min(h{s} <=> {half}) FROM bench_values",
-    "avg": "SELECT avg(v{s}) FROM bench_values",
-    "sum": "SELECT sum(v{s}) FROM bench_values",
-    "halfvec avg": "SELECT avg(h{s}) FROM bench_values",
-    "+": "SELECT count(v{s} + {query}) FROM bench_values",
-    "l2_normalize": "SELECT count(l2_normalize(v{s})) FROM bench_values",
-    "vector_norm": "SELECT min(vector_norm(v{s})) FROM bench_values",
-    "halfvec +": "SELECT count(h{s} + {half}) FROM bench_values",
-    "halfvec sum": "SELECT sum(h{s}) FROM bench_values",
-    "sparsevec <->": "SELECT min(s{s} <-> {sparse}) FROM bench_inline",
-    "inline <->": "SELECT min(v{s} <-> {short}) FROM bench_inline",
-    "inline <#>": "SELECT min(v{s} <#> {short}) FROM bench_inline",
-    "inline <=>": "SELECT min(v{s} <=> {short}) FROM bench_inline",
-    "inline <+>": "SELECT min(v{s} <+> {short}) FROM bench_inline",
-    "inline <": "SELECT count(v{s} < {short}) FROM bench_inline",
-    "inline +": "SELECT count(v{s} + {short}) FROM bench_inline",
-    "inline *": "SELECT count(v{s} * {short}) FROM bench_inline",
-    "inline sum": "SELECT sum(v{s}) FROM bench_inline",
-    "sort": "SELECT count(*) FROM (SELECT v{s} FROM bench_values ORDER BY v{s} OFFSET 0) AS s",
+    "text out": "SELECT sum(octet_length(v::text)) FROM bench_values{s}",
+    "text out, halfvec": "SELECT sum(octet_length(h::text)) FROM bench_values{s}",
+    "text out, sparsevec": "SELECT sum(octet_length(s::text)) FROM bench_inline{s}",
+    "binary out": "SELECT sum(octet_length({send}(v))) FROM bench_values{s}",
+    "binary out, inline": "SELECT sum(octet_length({send}(v))) FROM bench_inline{s}",
+    "binary in": "COPY bench_values{s} (v) FROM STDIN (FORMAT binary) WHERE false",
+    "from real[]": "SELECT count(a::{T}) FROM bench_values{s}",
+    "to real[]": "SELECT count(v::real[]) FROM bench_values{s}",
+    "to halfvec": "SELECT count(v::{H}) FROM bench_values{s}",
+    "from halfvec": "SELECT count(h::{T}) FROM bench_values{s}",
+    "to sparsevec": "SELECT count(v::{S}) FROM bench_values{s}",
+    "from sparsevec": "SELECT count(s::{T}) FROM bench_inline{s}",
+    "<->": "SELECT min(v <-> {query}) FROM bench_values{s}",
+    "<#>": "SELECT min(v <#> {query}) FROM bench_values{s}",
+    "<=>": "SELECT min(v <=> {query}) FROM bench_values{s}",
+    "<+>": "SELECT min(v <+> {query}) FROM bench_values{s}",
+    "halfvec <->": "SELECT min(h <-> {half}) FROM bench_values{s}",
+    "halfvec <=>": "SELECT min(h <=> {half}) FROM bench_values{s}",
+    "avg": "SELECT avg(v) FROM bench_values{s}",
+    "sum": "SELECT sum(v) FROM bench_values{s}",
+    "halfvec avg": "SELECT avg(h) FROM bench_values{s}",
+    "+": "SELECT count(v + {query}) FROM bench_values{s}",
+    "l2_normalize": "SELECT count(l2_normalize(v)) FROM bench_values{s}",
+    "vector_norm": "SELECT min(vector_norm(v)) FROM bench_values{s}",
+    "halfvec +": "SELECT count(h + {half}) FROM bench_values{s}",
+    "halfvec sum": "SELECT sum(h) FROM bench_values{s}",
+    "sparsevec <->": "SELECT min(s <-> {sparse}) FROM bench_inline{s}",
+    "sparsevec <=>": "SELECT min(s <=> {sparse}) FROM bench_inline{s}",
+    "sparsevec <": "SELECT count(s < {sparse}) FROM bench_inline{s}",
+    "inline <->": "SELECT min(v <-> {short}) FROM bench_inline{s}",
+    "inline <#>": "SELECT min(v <#> {short}) FROM bench_inline{s}",
+    "inline <=>": "SELECT min(v <=> {short}) FROM bench_inline{s}",
+    "inline <+>": "SELECT min(v <+> {short}) FROM bench_inline{s}",
+    "inline <": "SELECT count(v < {short}) FROM bench_inline{s}",
+    "inline +": "SELECT count(v + {short}) FROM bench_inline{s}",
+    "inline *": "SELECT count(v * {short}) FROM bench_inline{s}",
+    "inline vector_norm": "SELECT min(vector_norm(v)) FROM bench_inline{s}",
+    "inline l2_normalize": "SELECT count(l2_normalize(v)) FROM bench_inline{s}",
+    "inline to halfvec": "SELECT count(v::{H}) FROM bench_inline{s}",
+    "inline to real[]": "SELECT count(v::real[]) FROM bench_inline{s}",
+    "inline avg": "SELECT avg(v) FROM bench_inline{s}",
+    "inline sum": "SELECT sum(v) FROM bench_inline{s}",
+    "3 dims <->": "SELECT min(t <-> {tiny}) FROM bench_inline{s}",
+    "3 dims <=>": "SELECT min(t <=> {tiny}) FROM bench_inline{s}",
+    "3 dims =": "SELECT count(t = {tiny}) FROM bench_inline{s}",
+    "3 dims sort": "SELECT count(*) FROM (SELECT t FROM bench_inline{s} ORDER BY t OFFSET 0) AS s",
+    "inline sort": "SELECT count(*) FROM (SELECT v FROM bench_inline{s} ORDER BY v OFFSET 0) AS s",
+    "sort": "SELECT count(*) FROM (SELECT v FROM bench_values{s} ORDER BY v OFFSET 0) AS s",
 }
 SIDES = {
-    "pgvector": {"T": "vector", "H": "halfvec", "S": "sparsevec", "s": "_pg"},
-    "ruvector": {"T": "ruvector", "H": "ruvector.halfvec", "S": "ruvector.sparsevec", "s": "_ru"},
+    "pgvector": {"T": "vector", "H": "halfvec", "S": "sparsevec", "s": "_pg", "send": "vector_send"},
+    "ruvector": {
+        "T": "ruvector",
+        "H": "ruvector.halfvec",
+        "S": "ruvector.sparsevec",
+        "s": "_ru",
+        "send": "ruvector_send",
+    },
 }
-CONSTANTS = {"query": ("v_ru", "bench_values", "T"), "half": ("h_ru", "bench_values", "H"),
-             "short": ("v_ru", "bench_inline", "T"), "sparse": ("s_ru", "bench_inline", "S")}  # fmt: skip
+CONSTANTS = {
+    "query": ("v", "bench_values", "T"),
+    "half": ("h", "bench_values", "H"),
+    "short": ("v", "bench_inline", "T"),
+    "tiny": ("t", "bench_inline", "T"),
+    "sparse": ("s", "bench_inline", "S"),
+}
 
 
 def prepare(conn: psycopg.Connection[Any], rows: int, dims: int) -> None:
     for extension in ("vector", "ruvector"):
         conn.execute(f"CREATE EXTENSION {extension}")
     conn.execute("SET max_parallel_workers_per_gather = 0; SET jit = off")
-    conn.execute(
-        "CREATE UNLOGGED TABLE bench_values (a real[], v_pg vector, v_ru ruvector, h_pg halfvec, h_ru ruvector.halfvec)"
-    )
-    conn.execute(
-        "INSERT INTO bench_values SELECT v::real[], v::vector, v, v::vector::halfvec, v::ruvector.halfvec"
-        f" FROM generate_series(1, {rows}) AS i, ruvector_random({dims}, i) AS v"
-    )
-    conn.execute(
-        "CREATE UNLOGGED TABLE bench_inline (v_pg vector, v_ru ruvector, s_pg sparsevec, s_ru ruvector.sparsevec)"
-    )
-    for column in ("v_pg", "v_ru", "s_pg", "s_ru"):
-        conn.execute(f"ALTER TABLE bench_inline ALTER COLUMN {column} SET STORAGE main".encode())
-    conn.execute(
-        "INSERT INTO bench_inline SELECT v::vector, v, s::vector::sparsevec, s::ruvector.sparsevec"
-        f" FROM generate_series(1, {rows}) AS i, ruvector_random(384, i) AS v, ruvector_random(100, i) AS s"
-    )
+    # A table for each side, the same but for the types: a column costs more the later it is in its row
+    for words in SIDES.values():
+        values, inline = f"bench_values{words['s']}", f"bench_inline{words['s']}"
+        dense, half, sparse = words["T"], words["H"], words["S"]
+        conn.execute(f"CREATE UNLOGGED TABLE {values} (a real[], v {dense}, h {half})".encode())
+        conn.execute(
+            f"INSERT INTO {values} SELECT v::real[], v::{dense}, v::{dense}::{half}"
+            f" FROM generate_series(1, {rows}) AS i, ruvector_random({dims}, i) AS v".encode()
+        )
+        conn.execute(f"CREATE UNLOGGED TABLE {inline} (v {dense}, s {sparse}, t {dense})".encode())
+        for column in ("v", "s"):
+            conn.execute(f"ALTER TABLE {inline} ALTER COLUMN {column} SET STORAGE main".encode())
+        # Sparse: of 1000 dimensions about a tenth, which two rows have in common by chance
+        conn.execute(
+            f"INSERT INTO {inline} SELECT v::{dense}, s::{dense}::{sparse}, t::{dense}"
+            f" FROM generate_series(1, {rows}) AS i, ruvector_random(384, i) AS v, ruvector_random(3, i) AS t, LATERAL ("
+            "  SELECT array_agg(CASE WHEN abs(x) < 0.1 THEN x ELSE 0 END) AS s"
+            "  FROM unnest(ruvector_random(1000, i)::real[]) AS x) AS made".encode()
+        )
+        conn.execute(f"VACUUM ANALYZE {values}, {inline}".encode())
     conn.execute("CREATE UNLOGGED TABLE bench_text (t text)")
     conn.execute("ALTER TABLE bench_text ALTER COLUMN t SET STORAGE external")
-    conn.execute("INSERT INTO bench_text SELECT v_ru::text FROM bench_values")
-    conn.execute("VACUUM ANALYZE bench_values, bench_inline")
+    conn.execute("INSERT INTO bench_text SELECT v::text FROM bench_values_ru")
 
 
 def milliseconds(conn: psycopg.Connection[Any], statement: str) -> float:
-    """Execution time as the server measures it; a COPY, which EXPLAIN does not take, as the client sees it."""
+    """Execution time as the server measures it; of a COPY, which EXPLAIN does not take, as the client sees it."""
     if statement.startswith("COPY"):
-        start = time.perf_counter()
-        conn.execute(statement.encode())
-        return (time.perf_counter() - start) * 1000
+        column = statement.split(" FROM ", maxsplit=1)[0]
+        with conn.cursor() as cursor:
+            with cursor.copy(f"{column} TO STDOUT (FORMAT binary)".encode()) as out:
+                data = b"".join(bytes(block) for block in out)
+            start = time.perf_counter()
+            with cursor.copy(statement.encode()) as copy:
+                copy.write(data)
+            return (time.perf_counter() - start) * 1000
     rows = conn.execute(f"EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) {statement}".encode()).fetchall()
     found = re.search(r"Execution Time: ([\d.]+) ms", "\n".join(row[0] for row in rows))
     assert found is not None
@@ -111,7 +149,7 @@ def measure(conn: psycopg.Connection[Any], runs: int, only: Sequence[str]) -> di
     results: dict[str, dict[str, list[float]]] = {}
     sides = {side: dict(words) for side, words in SIDES.items()}
     for name, (column, table, kind) in CONSTANTS.items():
-        [(text,)] = conn.execute(f"SELECT {column}::text FROM {table} LIMIT 1".encode()).fetchall()
+        [(text,)] = conn.execute(f"SELECT {column}::text FROM {table}_ru LIMIT 1".encode()).fetchall()
         for words in sides.values():
             words[name] = f"'{text}'::{words[kind]}"
     for name, statement in STATEMENTS.items():

@@ -95,6 +95,7 @@ fill_levels(void)
 	rv_avx2_i8(t);
 	rv_avx2_bits(t);
 	rv_avx2_pq(t);
+	rv_avx2_decimal(t);
 
 	/* Filling the table runs code of that level: the compiler moves pointers with its widest registers. */
 	if (!available[RV_SIMD_AVX512])
@@ -148,6 +149,7 @@ choose(void)
 
 	rv_scalar_float(&tables[RV_SIMD_SCALAR]);
 	rv_scalar_codes(&tables[RV_SIMD_SCALAR]);
+	rv_scalar_decimal(&tables[RV_SIMD_SCALAR]);
 	available[RV_SIMD_SCALAR] = true;
 	detect();
 	fill_levels();

@@ -31,6 +31,18 @@ typedef uint16_t rv_half;		/* IEEE 754 binary16, as stored */
 #define RV_QUERY_BITS 4			/* bit planes of a query against 1-bit codes */
 #define RV_FASTSCAN_BLOCK 32	/* codes a block of the 4-bit look-up scan */
 
+#define RV_DECIMAL_BLOCK 16		/* float32 whose digits are found at once */
+#define RV_DECIMAL_ZERO 64		/* what is added to a decimal exponent */
+
+/* Shortest decimal digits of the magnitudes of float32: first[i].rest[i] x 10^(exponent[i] - RV_DECIMAL_ZERO), where rest is
+ * eight digits of a byte each, the first in the lowest; unused ones are zero. */
+typedef struct rv_decimals
+{
+	uint64_t	first[RV_DECIMAL_BLOCK];
+	uint64_t	rest[RV_DECIMAL_BLOCK];
+	uint64_t	exponent[RV_DECIMAL_BLOCK];
+} rv_decimals;
+
 typedef struct rv_kernel_table
 {
 	rv_simd_level level;
@@ -90,6 +102,12 @@ typedef struct rv_kernel_table
 	/* conversions; f32_to_f16 rounds to nearest even, overflow becomes infinity */
 	void		(*f16_to_f32) (const rv_half *in, float *out, size_t n);
 	void		(*f32_to_f16) (const float *in, rv_half *out, size_t n);
+	/* The fewest digits that read back as the same float32, of these the nearest, of two as near the even ones. For zero,
+	 * infinity and NaN what comes out means nothing; for a subnormal number only the scalar level's means something. */
+	void		(*decimal_f32) (const float x[RV_DECIMAL_BLOCK], rv_decimals *out);
+
+	/* sum of x[i]^2, in double */
+	double		(*norm_squared_f32) (const float *x, size_t n);
 } rv_kernel_table;
 
 /* The table in use. */

@@ -179,6 +179,47 @@ cosine_f16(const rv_half *a, const rv_half *b, size_t n)
 	return sum_cosine(a, b, n, load_f16, load_tail_f16);
 }
 
+INLINED double
+sum_f64(__m256d v)
+{
+	__m128d		s = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+
+	return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
+}
+
+static double
+norm_squared_f32(const float *x, size_t n)
+{
+	__m256d		s0 = _mm256_setzero_pd(),
+				s1 = s0,
+				s2 = s0,
+				s3 = s0;
+	size_t		i = 0;
+
+	for (; i + 16 <= n; i += 16)
+	{
+		__m256d		a = _mm256_cvtps_pd(_mm_loadu_ps(x + i)),
+					b = _mm256_cvtps_pd(_mm_loadu_ps(x + i + 4)),
+					c = _mm256_cvtps_pd(_mm_loadu_ps(x + i + 8)),
+					d = _mm256_cvtps_pd(_mm_loadu_ps(x + i + 12));
+
+		s0 = _mm256_fmadd_pd(a, a, s0);
+		s1 = _mm256_fmadd_pd(b, b, s1);
+		s2 = _mm256_fmadd_pd(c, c, s2);
+		s3 = _mm256_fmadd_pd(d, d, s3);
+	}
+	for (; i < n; i += 8)
+	{
+		__m256		v = _mm256_maskload_ps(x + i, rv_head_lanes32(n - i < 8 ? n - i : 8));
+		__m256d		a = _mm256_cvtps_pd(_mm256_castps256_ps128(v)),
+					b = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+
+		s0 = _mm256_fmadd_pd(a, a, s0);
+		s1 = _mm256_fmadd_pd(b, b, s1);
+	}
+	return sum_f64(_mm256_add_pd(_mm256_add_pd(s0, s1), _mm256_add_pd(s2, s3)));
+}
+
 static void
 dot4_f32(const float *query, const float *const rows[4], size_t n, float out[4])
 {
@@ -260,6 +301,7 @@ rv_avx2_float(rv_kernel_table *t)
 	t->l2_squared_f32_f16 = l2_squared_f32_f16;
 	t->dot_f32_f16 = dot_f32_f16;
 	t->l1_f32_f16 = l1_f32_f16;
+	t->norm_squared_f32 = norm_squared_f32;
 	t->f16_to_f32 = f16_to_f32;
 	t->f32_to_f16 = f32_to_f16;
 }

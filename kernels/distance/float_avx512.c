@@ -145,6 +145,39 @@ cosine_f16(const rv_half *a, const rv_half *b, size_t n)
 	return sum_cosine(a, b, n, load_f16);
 }
 
+static double
+norm_squared_f32(const float *x, size_t n)
+{
+	__m512d		s0 = _mm512_setzero_pd(),
+				s1 = s0,
+				s2 = s0,
+				s3 = s0;
+	size_t		i = 0;
+
+	for (; i + 32 <= n; i += 32)
+	{
+		__m512d		a = _mm512_cvtps_pd(_mm256_loadu_ps(x + i)),
+					b = _mm512_cvtps_pd(_mm256_loadu_ps(x + i + 8)),
+					c = _mm512_cvtps_pd(_mm256_loadu_ps(x + i + 16)),
+					d = _mm512_cvtps_pd(_mm256_loadu_ps(x + i + 24));
+
+		s0 = _mm512_fmadd_pd(a, a, s0);
+		s1 = _mm512_fmadd_pd(b, b, s1);
+		s2 = _mm512_fmadd_pd(c, c, s2);
+		s3 = _mm512_fmadd_pd(d, d, s3);
+	}
+	for (; i < n; i += 16)
+	{
+		__m512		v = load_f32(x, i, lanes_left(n, i));
+		__m512d		a = _mm512_cvtps_pd(_mm512_castps512_ps256(v)),
+					b = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+
+		s0 = _mm512_fmadd_pd(a, a, s0);
+		s1 = _mm512_fmadd_pd(b, b, s1);
+	}
+	return _mm512_reduce_add_pd(_mm512_add_pd(_mm512_add_pd(s0, s1), _mm512_add_pd(s2, s3)));
+}
+
 static void
 dot4_f32(const float *query, const float *const rows[4], size_t n, float out[4])
 {
@@ -204,6 +237,7 @@ rv_avx512_float(rv_kernel_table *t)
 	t->dot_f32 = dot_f32;
 	t->l1_f32 = l1_f32;
 	t->cosine_f32 = cosine_f32;
+	t->norm_squared_f32 = norm_squared_f32;
 	t->dot4_f32 = dot4_f32;
 	t->l2_squared_f16 = l2_squared_f16;
 	t->dot_f16 = dot_f16;

@@ -254,6 +254,24 @@ hadamard(float *x, size_t n)
 			}
 }
 
+static double
+norm_squared_f32(const float *x, size_t n)
+{
+	float64x2_t s0 = vdupq_n_f64(0),
+				s1 = s0;
+
+	for (size_t i = 0; i < n; i += 4)
+	{
+		float32x4_t v = i + 4 <= n ? load_f32(x, i) : load_tail_f32(x, i, n - i);
+		float64x2_t a = vcvt_f64_f32(vget_low_f32(v)),
+					b = vcvt_high_f64_f32(v);
+
+		s0 = vfmaq_f64(s0, a, a);
+		s1 = vfmaq_f64(s1, b, b);
+	}
+	return vaddvq_f64(vaddq_f64(s0, s1));
+}
+
 void
 rv_neon_float(rv_kernel_table *t)
 {
@@ -270,6 +288,7 @@ rv_neon_float(rv_kernel_table *t)
 	t->dot_f32_f16 = dot_f32_f16;
 	t->l1_f32_f16 = l1_f32_f16;
 	t->hadamard = hadamard;
+	t->norm_squared_f32 = norm_squared_f32;
 	t->f16_to_f32 = f16_to_f32;
 	t->f32_to_f16 = f32_to_f16;
 }

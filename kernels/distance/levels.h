@@ -18,6 +18,7 @@ typedef uint32_t rv_u32_any __attribute__((aligned(1)));
 
 void		rv_scalar_float(rv_kernel_table *t);
 void		rv_scalar_codes(rv_kernel_table *t);
+void		rv_scalar_decimal(rv_kernel_table *t);
 
 #if defined(__x86_64__)
 void		rv_avx2_float(rv_kernel_table *t);
@@ -25,6 +26,7 @@ void		rv_avx2_hadamard(rv_kernel_table *t);
 void		rv_avx2_i8(rv_kernel_table *t);
 void		rv_avx2_bits(rv_kernel_table *t);
 void		rv_avx2_pq(rv_kernel_table *t);
+void		rv_avx2_decimal(rv_kernel_table *t);
 
 void		rv_avx512_float(rv_kernel_table *t);
 void		rv_avx512_i8(rv_kernel_table *t);

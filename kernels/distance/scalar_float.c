@@ -188,6 +188,16 @@ f32_to_f16(const float *in, rv_half *out, size_t n)
 		((rv_f16_any *) out)[i] = float_to_half(((const rv_f32_any *) in)[i]);
 }
 
+static double
+norm_squared_f32(const float *x, size_t n)
+{
+	double		sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += (double) ((const rv_f32_any *) x)[i] * (double) ((const rv_f32_any *) x)[i];
+	return sum;
+}
+
 void
 rv_scalar_float(rv_kernel_table *t)
 {
@@ -204,6 +214,7 @@ rv_scalar_float(rv_kernel_table *t)
 	t->dot_f32_f16 = dot_f32_f16;
 	t->l1_f32_f16 = l1_f32_f16;
 	t->hadamard = hadamard;
+	t->norm_squared_f32 = norm_squared_f32;
 	t->f16_to_f32 = f16_to_f32;
 	t->f32_to_f16 = f32_to_f16;
 }

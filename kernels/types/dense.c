@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
+#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
@@ -88,20 +89,26 @@ rv_dense_read(const RvDenseType *type, const char *text, float *x, Node *esconte
 char *
 rv_dense_write(const float *x, int dim)
 {
-	/* Each element with its comma, the brackets, the end */
-	char	   *text = palloc((Size) dim * FLOAT_SHORTEST_DECIMAL_LEN + 3);
+	char	   *text = palloc((Size) dim * RV_FLOAT_ROOM + 3);
 	char	   *p = text;
 
 	*p++ = '[';
-	for (int i = 0; i < dim; i++)
-	{
-		if (i > 0)
-			*p++ = ',';
-		p += float_to_shortest_decimal_bufn(x[i], p);
-	}
-	*p++ = ']';
+	p = rv_write_floats(x, dim, p);
+	p[-1] = ']';
 	*p = '\0';
 	return text;
+}
+
+char *
+rv_send_start(bytea **sent, int16 dim, int16 unused, Size size)
+{
+	uint16		header[2] = {pg_hton16((uint16) dim), pg_hton16((uint16) unused)};
+
+	size = VARHDRSZ + sizeof(header) + size * (Size) dim;
+	*sent = palloc(size);
+	SET_VARSIZE(*sent, size);
+	memcpy(VARDATA(*sent), header, sizeof(header));
+	return VARDATA(*sent) + sizeof(header);
 }
 
 void

@@ -11,6 +11,8 @@
 #include "nodes/nodes.h"
 #include "utils/array.h"
 
+#include "distance/distance.h"
+
 #define RV_DENSE_MAX_DIM	16000
 
 /* Elements at or past this in magnitude round to an infinite binary16: half way from the largest, 65504, to 65536. */
@@ -23,6 +25,10 @@ typedef struct RvDenseType
 	int			max_dim;
 	float		out_of_range;	/* elements of this magnitude or more are, unless infinite */
 } RvDenseType;
+
+/* What the dense types' send functions return, with dim and unused written and room for dim elements of size bytes, where
+ * the result points to. */
+extern char *rv_send_start(bytea **sent, int16 dim, int16 unused, Size size);
 
 /* Read "[1,2,3]". x: out, RV_DENSE_MAX_DIM floats. Returns the number of dimensions, at least 1; -1 after a soft error. */
 extern int	rv_dense_read(const RvDenseType *type, const char *text, float *x, Node *escontext);
@@ -37,24 +43,11 @@ extern float *rv_floats_from_array(ArrayType *array, const RvDenseType *type, in
 /* Raises when a finite x is out of range. */
 extern void rv_check_range(const RvDenseType *type, float x);
 
-/* The Euclidean norm, summed in double in eight lanes. */
+/* The Euclidean norm, summed in double: a norm beyond float32's range is still one. */
 static inline double
 rv_norm(const float *x, int n)
 {
-	double		lanes[8] = {0};
-	double		sum = 0;
-	int			i = 0;
-
-	for (; i + 8 <= n; i += 8)
-	{
-		for (int lane = 0; lane < 8; lane++)
-			lanes[lane] += (double) x[i + lane] * (double) x[i + lane];
-	}
-	for (; i < n; i++)
-		sum += (double) x[i] * (double) x[i];
-	for (int lane = 0; lane < 8; lane++)
-		sum += lanes[lane];
-	return sqrt(sum);
+	return sqrt(rv_kernels()->norm_squared_f32(x, (size_t) n));
 }
 
 /* real[] of these values */

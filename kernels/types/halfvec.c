@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "libpq/pqformat.h"
+#include "port/pg_bswap.h"
 #include "utils/array.h"
 #include "utils/float.h"
 #include "utils/varbit.h"
@@ -115,6 +116,13 @@ rv_halfvec_typmod_in(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(rv_typmod_in(PG_GETARG_ARRAYTYPE_P(0), TYPE, HALFVEC_MAX_DIM));
 }
 
+static void
+check_finite(rv_half x)
+{
+	if (unlikely((x & RV_HALF_INF) == RV_HALF_INF))
+		rv_check_element(TYPE, rv_half_is_nan(x) ? NAN : INFINITY, NULL);
+}
+
 /* int16 dim, int16 unused (0), binary16[dim], in network byte order. */
 Datum
 rv_halfvec_recv(PG_FUNCTION_ARGS)
@@ -122,19 +130,29 @@ rv_halfvec_recv(PG_FUNCTION_ARGS)
 	StringInfo	buf = (StringInfo) PG_GETARG_POINTER(0);
 	int			dim = (int16) pq_getmsgint(buf, sizeof(int16));
 	int			unused = (int16) pq_getmsgint(buf, sizeof(int16));
+	const char *data;
 	HalfVec    *result;
+	int			strange = 0;
 
 	rv_check_dim(TYPE, dim, HALFVEC_MAX_DIM, NULL);
 	rv_check_expected(PG_GETARG_INT32(2), dim, NULL);
 	rv_check_unused(unused);
 
+	/* A message cut short: what is there is judged before that */
+	for (int i = 0; i < dim && buf->len - buf->cursor < (int) sizeof(rv_half) * (dim - i); i++)
+		check_finite((rv_half) pq_getmsgint(buf, sizeof(rv_half)));
+	data = pq_getmsgbytes(buf, (int) sizeof(rv_half) * dim);
 	result = halfvec_new(dim);
 	for (int i = 0; i < dim; i++)
 	{
-		result->x[i] = (rv_half) pq_getmsgint(buf, sizeof(rv_half));
-		if (unlikely((result->x[i] & RV_HALF_INF) == RV_HALF_INF))
-			rv_check_element(TYPE, rv_half_is_nan(result->x[i]) ? NAN : INFINITY, NULL);
+		rv_half		bits;
+
+		memcpy(&bits, data + sizeof(bits) * i, sizeof(bits));
+		result->x[i] = pg_ntoh16(bits);
+		strange |= (result->x[i] & RV_HALF_INF) == RV_HALF_INF;
 	}
+	for (int i = 0; unlikely(strange) && i < dim; i++)
+		check_finite(result->x[i]);
 	PG_RETURN_HALFVEC_P(result);
 }
 
@@ -142,15 +160,16 @@ Datum
 rv_halfvec_send(PG_FUNCTION_ARGS)
 {
 	HalfVec    *a = PG_GETARG_HALFVEC_P(0);
-	StringInfoData buf;
+	bytea	   *sent;
+	char	   *data = rv_send_start(&sent, a->dim, a->unused, sizeof(rv_half));
 
-	pq_begintypsend(&buf);
-	enlargeStringInfo(&buf, 2 * sizeof(int16) + sizeof(rv_half) * a->dim);
-	pq_sendint16(&buf, a->dim);
-	pq_sendint16(&buf, a->unused);
 	for (int i = 0, n = a->dim; i < n; i++)
-		pq_writeint16(&buf, a->x[i]);
-	PG_RETURN_BYTEA_P(pq_endtypsend(&buf));
+	{
+		rv_half		bits = pg_hton16(a->x[i]);
+
+		memcpy(data + sizeof(bits) * i, &bits, sizeof(bits));
+	}
+	PG_RETURN_BYTEA_P(sent);
 }
 
 /* The length coercion: (value, typmod, is_explicit). */

@@ -9,6 +9,7 @@
 #include "fmgr.h"
 
 #include "distance/distance.h"
+#include "types/detoast.h"
 
 #define HALFVEC_MIN_DIM		1
 #define HALFVEC_MAX_DIM		16000
@@ -22,7 +23,7 @@ typedef struct HalfVec
 } HalfVec;
 
 #define HALFVEC_SIZE(dim_)			(offsetof(HalfVec, x) + sizeof(rv_half) * (Size) (dim_))
-#define DatumGetHalfVec(d)			((HalfVec *) PG_DETOAST_DATUM(d))
+#define DatumGetHalfVec(d)			((HalfVec *) rv_detoast(d))
 #define PG_GETARG_HALFVEC_P(n)		DatumGetHalfVec(PG_GETARG_DATUM(n))
 #define PG_RETURN_HALFVEC_P(v)		PG_RETURN_POINTER(v)
 

@@ -153,7 +153,7 @@ compare(const HalfVec *a, const HalfVec *b)
 	return (a->dim > b->dim) - (a->dim < b->dim);
 }
 
-RV_COMPARISONS(rv_halfvec, HalfVec, PG_GETARG_HALFVEC_P, compare);
+RV_COMPARISONS(rv_halfvec, HalfVec, compare);
 
 static rv_half *
 with_plain_zeros(const HalfVec *a)

@@ -112,20 +112,18 @@ Datum
 ruvector_send(PG_FUNCTION_ARGS)
 {
 	RuVector   *a = PG_GETARG_RUVECTOR_P(0);
-	StringInfoData buf;
+	bytea	   *sent;
+	char	   *data = rv_send_start(&sent, a->dim, a->unused, sizeof(float));
 
-	pq_begintypsend(&buf);
-	enlargeStringInfo(&buf, 2 * sizeof(int16) + sizeof(float) * a->dim);
-	pq_sendint16(&buf, a->dim);
-	pq_sendint16(&buf, a->unused);
 	for (int i = 0, n = a->dim; i < n; i++)
 	{
 		uint32		bits;
 
 		memcpy(&bits, &a->x[i], sizeof(bits));
-		pq_writeint32(&buf, bits);
+		bits = pg_hton32(bits);
+		memcpy(data + sizeof(bits) * i, &bits, sizeof(bits));
 	}
-	PG_RETURN_BYTEA_P(pq_endtypsend(&buf));
+	PG_RETURN_BYTEA_P(sent);
 }
 
 /* The length coercion: (value, typmod, is_explicit). The value itself when it fits. */
@@ -167,17 +165,13 @@ ruvector_dims(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(a->dim);
 }
 
-/* The Euclidean norm, summed in double: a norm beyond float32's range is still one. */
-static double
-norm(const RuVector *a)
-{
-	return rv_norm(a->x, a->dim);
-}
-
 Datum
 ruvector_norm(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_FLOAT8(norm(PG_GETARG_RUVECTOR_P(0)));
+	RvRoom		room;
+	RuVector   *a = (RuVector *) rv_open(PG_GETARG_DATUM(0), &room);
+
+	PG_RETURN_FLOAT8(rv_norm(a->x, a->dim));
 }
 
 /* Zero stays zero. */
@@ -186,7 +180,7 @@ ruvector_normalize(PG_FUNCTION_ARGS)
 {
 	RuVector   *a = PG_GETARG_RUVECTOR_P(0);
 	RuVector   *result = ruvector_new(a->dim);
-	double		length = norm(a);
+	double		length = rv_norm(a->x, a->dim);
 
 	if (length > 0)
 	{

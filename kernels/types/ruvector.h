@@ -13,6 +13,8 @@
 
 #include "fmgr.h"
 
+#include "types/detoast.h"
+
 #define RUVECTOR_MIN_DIM	1
 #define RUVECTOR_MAX_DIM	16000
 
@@ -25,7 +27,7 @@ typedef struct RuVector
 } RuVector;
 
 #define RUVECTOR_SIZE(dim_)			(offsetof(RuVector, x) + sizeof(float) * (Size) (dim_))
-#define DatumGetRuVector(d)			((RuVector *) PG_DETOAST_DATUM(d))
+#define DatumGetRuVector(d)			((RuVector *) rv_detoast(d))
 #define PG_GETARG_RUVECTOR_P(n)		DatumGetRuVector(PG_GETARG_DATUM(n))
 #define PG_RETURN_RUVECTOR_P(v)		PG_RETURN_POINTER(v)
 

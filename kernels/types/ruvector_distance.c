@@ -29,8 +29,9 @@ RV_FUNCTION(ruvector_l1_distance);
 
 /* Calls one kernel on both arguments after their dimensions were compared. */
 #define KERNEL(kernel) \
-	RuVector   *a = PG_GETARG_RUVECTOR_P(0); \
-	RuVector   *b = PG_GETARG_RUVECTOR_P(1); \
+	RvRoom		rooms[2]; \
+	RuVector   *a = (RuVector *) rv_open(PG_GETARG_DATUM(0), &rooms[0]); \
+	RuVector   *b = (RuVector *) rv_open(PG_GETARG_DATUM(1), &rooms[1]); \
 	\
 	rv_check_same(TYPE, a->dim, b->dim); \
 	return rv_kernels()->kernel(a->x, b->x, (size_t) a->dim)

@@ -114,7 +114,7 @@ compare(const RuVector *a, const RuVector *b)
 	return (a->dim > b->dim) - (a->dim < b->dim);
 }
 
-RV_COMPARISONS(ruvector, RuVector, PG_GETARG_RUVECTOR_P, compare);
+RV_COMPARISONS(ruvector, RuVector, compare);
 
 /* A copy whose zeros have one form: adding zero turns minus zero into zero and changes nothing else. */
 static float *

@@ -10,8 +10,8 @@
 #include <limits.h>
 #include <math.h>
 
-#include "common/shortest_dec.h"
 #include "libpq/pqformat.h"
+#include "port/pg_bswap.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -47,11 +47,12 @@ SparseVec *
 sparsevec_new(int dim, int nnz)
 {
 	Size		size = SPARSEVEC_SIZE(nnz);
-	SparseVec  *result = palloc0(size);
+	SparseVec  *result = palloc(size);
 
 	SET_VARSIZE(result, size);
 	result->dim = dim;
 	result->nnz = nnz;
+	result->unused = 0;
 	return result;
 }
 
@@ -225,21 +226,13 @@ Datum
 rv_sparsevec_out(PG_FUNCTION_ARGS)
 {
 	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
-	const float *values = SPARSEVEC_VALUES(a);
-
-	/* An index of ten digits, a colon, the number, a comma; braces, slash, dimensions and the end */
-	char	   *text = palloc((Size) a->nnz * (10 + 1 + FLOAT_SHORTEST_DECIMAL_LEN) + 3 + 10 + 1);
+	/* Braces, slash, the digits of the dimensions and the end */
+	char	   *text = palloc((Size) a->nnz * RV_PAIR_ROOM + 3 + 10 + 1);
 	char	   *p = text;
 
 	*p++ = '{';
-	for (int i = 0; i < a->nnz; i++)
-	{
-		if (i > 0)
-			*p++ = ',';
-		p += pg_ltoa(a->indices[i] + 1, p);
-		*p++ = ':';
-		p += float_to_shortest_decimal_bufn(values[i], p);
-	}
+	p = rv_write_pairs(a->indices, SPARSEVEC_VALUES(a), a->nnz, p);
+	p -= a->nnz > 0;			/* the last comma */
 	*p++ = '}';
 	*p++ = '/';
 	pg_ltoa(a->dim, p);
@@ -308,18 +301,21 @@ Datum
 rv_sparsevec_send(PG_FUNCTION_ARGS)
 {
 	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
-	const float *values = SPARSEVEC_VALUES(a);
-	StringInfoData buf;
+	Size		size = VARHDRSZ + sizeof(uint32) * (3 + 2 * (Size) a->nnz);
+	bytea	   *sent = palloc(size);
+	const char *data = (const char *) &a->dim;
 
-	pq_begintypsend(&buf);
-	pq_sendint32(&buf, a->dim);
-	pq_sendint32(&buf, a->nnz);
-	pq_sendint32(&buf, a->unused);
-	for (int i = 0; i < a->nnz; i++)
-		pq_sendint32(&buf, a->indices[i]);
-	for (int i = 0; i < a->nnz; i++)
-		pq_sendfloat4(&buf, values[i]);
-	PG_RETURN_BYTEA_P(pq_endtypsend(&buf));
+	/* Everything after the length is words of four bytes in the order of the message */
+	SET_VARSIZE(sent, size);
+	for (Size i = 0; i < size - VARHDRSZ; i += sizeof(uint32))
+	{
+		uint32		word;
+
+		memcpy(&word, data + i, sizeof(word));
+		word = pg_hton32(word);
+		memcpy(VARDATA(sent) + i, &word, sizeof(word));
+	}
+	PG_RETURN_BYTEA_P(sent);
 }
 
 /* The length coercion: (value, typmod, is_explicit). */

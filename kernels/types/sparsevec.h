@@ -10,6 +10,8 @@
 
 #include "fmgr.h"
 
+#include "types/detoast.h"
+
 #define SPARSEVEC_MIN_DIM	1
 #define SPARSEVEC_MAX_DIM	1000000000
 #define SPARSEVEC_MAX_NNZ	16000
@@ -26,10 +28,11 @@ typedef struct SparseVec
 
 #define SPARSEVEC_SIZE(nnz_)		(offsetof(SparseVec, indices) + (sizeof(int32) + sizeof(float)) * (Size) (nnz_))
 #define SPARSEVEC_VALUES(v)			((float *) ((v)->indices + (v)->nnz))
-#define DatumGetSparseVec(d)		((SparseVec *) PG_DETOAST_DATUM(d))
+#define DatumGetSparseVec(d)		((SparseVec *) rv_detoast(d))
 #define PG_GETARG_SPARSEVEC_P(n)	DatumGetSparseVec(PG_GETARG_DATUM(n))
 #define PG_RETURN_SPARSEVEC_P(v)	PG_RETURN_POINTER(v)
 
+/* In the current memory context, its indices and values to be filled in. */
 extern SparseVec *sparsevec_new(int dim, int nnz);
 
 #endif							/* RV_SPARSEVEC_H */

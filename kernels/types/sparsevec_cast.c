@@ -30,6 +30,8 @@ static SparseVec *
 from_floats(const float *x, int dim, int32 typmod)
 {
 	SparseVec  *result;
+	int32	   *indices;
+	float	   *values;
 	int			nnz = 0;
 	int			at = 0;
 
@@ -43,12 +45,21 @@ from_floats(const float *x, int dim, int32 typmod)
 				 errmsg("sparsevec cannot have more than %d non-zero elements", SPARSEVEC_MAX_NNZ)));
 	rv_check_elements(TYPE, x, dim, NULL);
 	result = sparsevec_new(dim, nnz);
-	for (int i = 0; i < dim; i++)
+	indices = result->indices;
+	values = SPARSEVEC_VALUES(result);
+	if (nnz == dim)
 	{
-		if (x[i] == 0)
-			continue;
-		result->indices[at] = i;
-		SPARSEVEC_VALUES(result)[at++] = x[i];
+		for (int i = 0; i < nnz; i++)
+			indices[i] = i;
+		memcpy(values, x, sizeof(float) * nnz);
+		return result;
+	}
+	/* A zero is overwritten by what follows it; there is room, since not all are placed yet */
+	for (int i = 0; at < nnz; i++)
+	{
+		indices[at] = i;
+		values[at] = x[i];
+		at += x[i] != 0;
 	}
 	return result;
 }
@@ -83,13 +94,14 @@ Datum
 rv_sparsevec_to_ruvector(PG_FUNCTION_ARGS)
 {
 	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
+	const float *values = SPARSEVEC_VALUES(a);
 	RuVector   *result;
 
 	rv_check_dim("ruvector", a->dim, RUVECTOR_MAX_DIM, NULL);
 	rv_check_expected(PG_GETARG_INT32(1), a->dim, NULL);
 	result = ruvector_new(a->dim);
-	for (int i = 0; i < a->nnz; i++)
-		result->x[a->indices[i]] = SPARSEVEC_VALUES(a)[i];
+	for (int i = 0, n = a->nnz; i < n; i++)
+		result->x[a->indices[i]] = values[i];
 	PG_RETURN_RUVECTOR_P(result);
 }
 
@@ -97,12 +109,13 @@ Datum
 rv_sparsevec_to_halfvec(PG_FUNCTION_ARGS)
 {
 	SparseVec  *a = PG_GETARG_SPARSEVEC_P(0);
+	const float *values = SPARSEVEC_VALUES(a);
 	float	   *x;
 
 	rv_check_dim("halfvec", a->dim, HALFVEC_MAX_DIM, NULL);
 	rv_check_expected(PG_GETARG_INT32(1), a->dim, NULL);
 	x = palloc0(sizeof(float) * a->dim);
-	for (int i = 0; i < a->nnz; i++)
-		x[a->indices[i]] = SPARSEVEC_VALUES(a)[i];
+	for (int i = 0, n = a->nnz; i < n; i++)
+		x[a->indices[i]] = values[i];
 	PG_RETURN_HALFVEC_P(rv_halfvec_from_floats(x, a->dim));
 }

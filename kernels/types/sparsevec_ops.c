@@ -39,7 +39,7 @@ compare(const SparseVec *a, const SparseVec *b)
 	return (a->dim > b->dim) - (a->dim < b->dim);
 }
 
-RV_COMPARISONS(rv_sparsevec, SparseVec, PG_GETARG_SPARSEVEC_P, compare);
+RV_COMPARISONS(rv_sparsevec, SparseVec, compare);
 
 /* Everything after the length: equal values have equal bytes, since no zero is stored. */
 #define HASHED(a)		((unsigned char *) &(a)->dim)

@@ -49,6 +49,7 @@ extern const int lengths[];
 void		test_float(const rv_kernel_table *t);
 void		test_conversions(const rv_kernel_table *t);
 void		test_hadamard(const rv_kernel_table *t);
+void		test_decimal(const rv_kernel_table *t);
 void		test_i8(const rv_kernel_table *t);
 void		test_bits(const rv_kernel_table *t);
 void		test_pq(const rv_kernel_table *t);

@@ -193,6 +193,7 @@ main(int argc, char **argv)
 		test_float(t);
 		test_conversions(t);
 		test_hadamard(t);
+		test_decimal(t);
 		test_i8(t);
 		test_bits(t);
 		test_pq(t);

@@ -59,6 +59,46 @@ check_sum(const rv_kernel_table *t, const char *name, int n, int kind, double go
 		  n, kind, got, want, bound);
 }
 
+/* A sum in double of what has no sign is good to (n + 1) * 2^-53. */
+static void
+check_double(const rv_kernel_table *t, int n, int kind, double got, double want)
+{
+	CHECK(close_enough(got, want, (n + 1) * 0x1p-52 * want), "%s norm_squared_f32 n %d content %d: %.17g, not %.17g",
+		  rv_simd_level_name(t->level), n, kind, got, want);
+}
+
+/* Any normal float32: the digits give it back, one digit less does not, and every level gives the same. */
+static void
+check_decimal(const rv_kernel_table *t)
+{
+	float		x[RV_DECIMAL_BLOCK];
+	rv_decimals got,
+				truth;
+
+	for (int i = 0; i < RV_DECIMAL_BLOCK; i++)
+	{
+		uint32_t	bits = (uint32_t) random_int(1, 254) << 23 | (uint32_t) random_int(0, 0x7fffff) | (uint32_t) random_int(0, 1) << 31;
+
+		if (random_int(0, 15) == 0)
+			bits &= 0xff800000;	/* a power of two */
+		memcpy(&x[i], &bits, sizeof(bits));
+	}
+	t->decimal_f32(x, &got);
+	rv_kernels_at(RV_SIMD_SCALAR)->decimal_f32(x, &truth);
+	for (int i = 0; i < RV_DECIMAL_BLOCK; i++)
+	{
+		char		text[32];
+		char	   *p = text;
+
+		p += sprintf(p, "%d.", (int) got.first[i]);
+		for (int digit = 0; digit < 8; digit++)
+			*p++ = (char) ('0' + (got.rest[i] >> (8 * digit) & 255));
+		sprintf(p, "e%d", (int) got.exponent[i] - RV_DECIMAL_ZERO);
+		CHECK(got.first[i] == truth.first[i] && got.rest[i] == truth.rest[i] && got.exponent[i] == truth.exponent[i] &&
+			  strtof(text, NULL) == fabsf(x[i]), "%s decimal_f32 of %.9g: %s", rv_simd_level_name(t->level), (double) x[i], text);
+	}
+}
+
 static void
 check_pair(const rv_kernel_table *t, int n, int kind, placement where)
 {
@@ -115,6 +155,8 @@ check_pair(const rv_kernel_table *t, int n, int kind, placement where)
 	check_sum(t, "cosine_f32 dot", n, kind, c.dot, s.dot, s.abs_dot);
 	check_sum(t, "cosine_f32 a", n, kind, c.norm_a, s.norm_a, s.norm_a);
 	check_sum(t, "cosine_f32 b", n, kind, c.norm_b, s.norm_b, s.norm_b);
+
+	check_double(t, n, kind, t->norm_squared_f32(fa, count), s.norm_a);
 
 	rows[0] = rows[2] = fb;
 	rows[1] = rows[3] = fa;
@@ -238,6 +280,13 @@ test_conversions(const rv_kernel_table *t)
 			t->f32_to_f16(full, back, count);
 			CHECK(memcmp(half, back, count * 2) == 0, "%s: %d halves", rv_simd_level_name(t->level), *n);
 		}
+}
+
+void
+test_decimal(const rv_kernel_table *t)
+{
+	for (int i = 0; i < 5000; i++)
+		check_decimal(t);
 }
 
 void

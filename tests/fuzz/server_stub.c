@@ -229,17 +229,6 @@ pg_detoast_datum(struct varlena *datum)
 }
 
 int
-float_to_shortest_decimal_bufn(float f, char *result)
-{
-	/* Nine digits give back the same float; %g writes at most fifteen characters */
-	char		text[32];
-	int			length = snprintf(text, sizeof(text), "%.9g", f);
-
-	memcpy(result, text, length);
-	return length;
-}
-
-int
 pg_ltoa(int32 value, char *a)
 {
 	return sprintf(a, "%d", value);
@@ -267,6 +256,15 @@ rv_kernels(void)
 	static rv_kernel_table table;
 
 	if (table.f16_to_f32 == NULL)
+	{
 		rv_scalar_float(&table);
+		rv_scalar_decimal(&table);
+	}
 	return &table;
+}
+
+const rv_kernel_table *
+rv_kernels_at(rv_simd_level level)
+{
+	return rv_kernels();
 }

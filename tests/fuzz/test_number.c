@@ -2,15 +2,18 @@
  *
  * test_number.c: rv_read_float against strtof, bit for bit, over numbers made from a seed: short and long decimals,
  * exponents, points half way between two floats (where rounding twice would show), and strings that are no numbers.
+ * Then rv_write_floats against the shortest %.*e that strtof reads back as the same number.
  * Usage: test_number SEED COUNT
  */
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "distance/levels.h"
 #include "types/number.h"
 
 static uint64_t state;
@@ -76,6 +79,113 @@ write_number(char *text, size_t size)
 	}
 }
 
+/* The fewest digits by trying them, in the form in which the server writes a real. False for what trying does not decide:
+ * powers of two, whose neighbour below is nearer, and a decimal half way to a neighbour, which strtof may read back. */
+static bool
+try_digits(float value, char *text, size_t size)
+{
+	uint32_t	bits;
+	int			digits = 0;
+	int			exponent;
+
+	memcpy(&bits, &value, sizeof(bits));
+	if (isnan(value) || isinf(value) || value == 0)
+	{
+		snprintf(text, size, "%s,", isnan(value) ? "NaN" : isinf(value) ? (value > 0 ? "Infinity" : "-Infinity") :
+				 signbit(value) ? "-0" : "0");
+		return true;
+	}
+	if ((bits & 0x7fffff) == 0)
+		return false;
+	for (;; digits++)
+	{
+		double		read;
+
+		snprintf(text, size, "%.*e", digits, (double) value);
+		read = strtod(text, NULL);
+		if (2 * read == (double) value + (double) nextafterf(value, INFINITY) ||
+			2 * read == (double) value + (double) nextafterf(value, -INFINITY))
+			return false;
+		if (strtof(text, NULL) == value)
+			break;
+	}
+	exponent = atoi(strchr(text, 'e') + 1);
+	if (exponent >= -4 && exponent < 6)
+		snprintf(text, size, "%.*f", digits > exponent ? digits - exponent : 0, (double) value);
+	strcat(text, ",");
+	return true;
+}
+
+static float
+number_to_write(void)
+{
+	double		fraction = (double) (int64_t) next() / 9.3e18;
+
+	switch (next() % 5)
+	{
+		case 0:
+			return (float) fraction;
+		case 1:
+			return (float) (fraction * 0.05);
+		case 2:
+			return (float) (int64_t) (next() % 3000000) / (float) (next() % 3 == 0 ? 1 : 1000);
+		case 3:
+			return next() % 50 == 0 ? (next() % 2 ? INFINITY : NAN) : -0.0f;
+		default:
+			return any_float();
+	}
+}
+
+/* The scalar kernels; tests/distance compares the others with them. */
+const rv_kernel_table *
+rv_kernels(void)
+{
+	static rv_kernel_table table;
+
+	rv_scalar_decimal(&table);
+	return &table;
+}
+
+const rv_kernel_table *
+rv_kernels_at(rv_simd_level level)
+{
+	return rv_kernels();
+}
+
+/* Returns how many numbers differ. */
+static int
+check_writing(long count)
+{
+	int			wrong = 0;
+
+	for (long done = 0; done < count;)
+	{
+		float		x[40];
+		int			n = (int) (next() % 40) + 1;
+		char		text[40 * 40];
+		char	   *out = malloc((size_t) n * RV_FLOAT_ROOM);
+		char	   *p = out;
+
+		for (int i = 0; i < n; i++)
+			x[i] = number_to_write();
+		*rv_write_floats(x, n, out) = '\0';
+		for (int i = 0; i < n; i++)
+		{
+			if (try_digits(x[i], text, sizeof(text)) && strncmp(p, text, strlen(text)) != 0)
+			{
+				fprintf(stderr, "%.9g is written %.20s, not %s\n", (double) x[i], p, text);
+				wrong++;
+			}
+			p = strchr(p, ',') + 1;
+		}
+		if (*p != '\0')
+			abort();
+		free(out);
+		done += n;
+	}
+	return wrong;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -116,6 +226,8 @@ main(int argc, char **argv)
 		}
 		free(text);
 	}
+	if (check_writing(count / 4) > 0)
+		return 1;
 	printf("%ld numbers as strtof reads them, seed %s\n", count, argv[1]);
 	return 0;
 }
