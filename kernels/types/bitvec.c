@@ -12,6 +12,7 @@
 
 RV_FUNCTION(rv_hamming_distance);
 RV_FUNCTION(rv_jaccard_distance);
+RV_FUNCTION(rv_bit_dims);
 
 static void
 check_lengths(VarBit *a, VarBit *b)
@@ -44,4 +45,12 @@ rv_jaccard_distance(PG_FUNCTION_ARGS)
 	check_lengths(a, b);
 	rv_kernels()->jaccard(VARBITS(a), VARBITS(b), VARBITBYTES(a), &both, &either);
 	PG_RETURN_FLOAT8(both == 0 ? 1 : 1 - (double) both / (double) either);
+}
+
+Datum
+rv_bit_dims(PG_FUNCTION_ARGS)
+{
+	VarBit	   *a = PG_GETARG_VARBIT_P(0);
+
+	PG_RETURN_INT32(VARBITLEN(a));
 }

@@ -10,6 +10,7 @@
 #include "libpq/pqformat.h"
 #include "port/pg_bswap.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/varbit.h"
 
@@ -31,6 +32,7 @@ RV_FUNCTION(ruvector_apply_typmod);
 RV_FUNCTION(ruvector_from_array);
 RV_FUNCTION(ruvector_to_float4);
 RV_FUNCTION(ruvector_dims);
+RV_FUNCTION(ruvector_text_dims);
 RV_FUNCTION(ruvector_norm);
 RV_FUNCTION(ruvector_normalize);
 RV_FUNCTION(ruvector_binary_quantize);
@@ -163,6 +165,16 @@ ruvector_dims(PG_FUNCTION_ARGS)
 	RuVector   *a = PG_GETARG_RUVECTOR_P(0);
 
 	PG_RETURN_INT32(a->dim);
+}
+
+/* What an untyped literal is taken for (sql/ruvector/40-bit.sql). */
+Datum
+ruvector_text_dims(PG_FUNCTION_ARGS)
+{
+	char	   *literal = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	float		x[RUVECTOR_MAX_DIM];
+
+	PG_RETURN_INT32(rv_dense_read(&dense, literal, x, NULL));
 }
 
 Datum

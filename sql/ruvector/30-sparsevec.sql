@@ -359,3 +359,21 @@ COMMENT ON FUNCTION halfvec_to_sparsevec(halfvec, integer, boolean) IS 'sparseve
 CREATE CAST (halfvec AS sparsevec)
 	WITH FUNCTION halfvec_to_sparsevec(halfvec, integer, boolean) AS IMPLICIT;
 COMMENT ON CAST (halfvec AS sparsevec) IS 'sparsevec of a halfvec';
+
+-- JSON
+
+CREATE FUNCTION ruvector_sparsevec_from_jsonb(jsonb, integer, boolean) RETURNS sparsevec
+	AS 'MODULE_PATHNAME', 'rv_sparsevec_from_jsonb' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION ruvector_sparsevec_from_jsonb(jsonb, integer, boolean) IS 'sparsevec of a JSON object of dim, indices and values';
+
+CREATE FUNCTION ruvector_sparsevec_to_jsonb(sparsevec) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'rv_sparsevec_to_jsonb' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION ruvector_sparsevec_to_jsonb(sparsevec) IS 'JSON object of dim, indices (from 1) and values';
+
+CREATE CAST (jsonb AS sparsevec)
+	WITH FUNCTION ruvector_sparsevec_from_jsonb(jsonb, integer, boolean) AS ASSIGNMENT;
+COMMENT ON CAST (jsonb AS sparsevec) IS 'sparsevec of a JSON object of dim, indices and values';
+
+CREATE CAST (sparsevec AS jsonb)
+	WITH FUNCTION ruvector_sparsevec_to_jsonb(sparsevec) AS ASSIGNMENT;
+COMMENT ON CAST (sparsevec AS jsonb) IS 'JSON object of dim, indices (from 1) and values';

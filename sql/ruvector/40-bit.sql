@@ -29,3 +29,13 @@ CREATE OPERATOR <%> (
 	COMMUTATOR = <%>
 );
 COMMENT ON OPERATOR <%> (bit, bit) IS 'Jaccard distance';
+
+-- An untyped literal fits ruvector and bit alike, and is then taken as text: so the number of dimensions has a third form,
+-- without which ruvector_dims('[1,2,3]') would be ambiguous.
+CREATE FUNCTION ruvector_dims(bit) RETURNS integer
+	AS 'MODULE_PATHNAME', 'rv_bit_dims' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION ruvector_dims(bit) IS 'number of dimensions: of bits';
+
+CREATE FUNCTION ruvector_dims(text) RETURNS integer
+	AS 'MODULE_PATHNAME', 'ruvector_text_dims' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION ruvector_dims(text) IS 'number of dimensions of a ruvector given as text';

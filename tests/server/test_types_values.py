@@ -119,6 +119,51 @@ def test_aggregates_over_a_moving_frame(db: Database) -> None:
 
 
 @pytest.mark.core
+def test_sparsevec_is_cast_to_and_from_json(db: Database) -> None:
+    given = {"dim": 9, "indices": [9, 2, 4], "values": [-1.5e-3, 0.1, 0]}
+    document = "SELECT %s::jsonb::sparsevec"
+    assert db.value(f"{document}::text", [json.dumps(given)]) == "{2:0.1,9:-0.0015}/9"
+    assert db.value("SELECT '{2:0.1,9:-0.0015}/9'::sparsevec::jsonb") == {
+        "dim": 9, "indices": [2, 9], "values": [0.1, -0.0015],
+    }  # fmt: skip
+    assert db.value("SELECT '{}/1000000000'::sparsevec::jsonb") == {"dim": 10**9, "indices": [], "values": []}
+    assert db.value(f"{document}(9)::jsonb::sparsevec::text", [json.dumps(given)]) == "{2:0.1,9:-0.0015}/9"
+    for change, message in [
+        ({"dim": 8}, "sparsevec index out of bounds"),
+        ({"dim": 9.5}, 'cannot cast "9.5" in key "dim" of a jsonb object to type sparsevec: it is not an integer'),
+        ({"dim": 0}, "sparsevec must have at least 1 dimension"),
+        ({"indices": [1, 2]}, "cannot cast a jsonb object of 2 indices and 3 values to type sparsevec"),
+        ({"indices": [1, 2, "x"]}, 'cannot cast a jsonb value that is not a number in key "indices" to type sparsevec'),
+        ({"indices": [0, 1, 2]}, "sparsevec index out of bounds"),
+        ({"indices": [2, 2, 3]}, "sparsevec indices must not contain duplicates"),
+        ({"values": 1}, 'cannot cast a jsonb object whose key "values" is not an array to type sparsevec'),
+        ({"values": [1, 1e40, 1]}, '"10000000000000000000000000000000000000000" is out of range for type sparsevec'),
+    ]:
+        with pytest.raises(psycopg.Error) as raised:
+            db.execute(document, [json.dumps({**given, **change})])
+        assert raised.value.diag.message_primary == message
+    for text, message in [
+        ("[1]", "cannot cast a jsonb value that is not an object to type sparsevec"),
+        ("{}", 'cannot cast a jsonb object without key "indices" to type sparsevec'),
+    ]:
+        with pytest.raises(psycopg.Error, match=message):
+            db.execute(document, [text])
+    with pytest.raises(psycopg.errors.DataException, match="expected 8 dimensions, not 9"):
+        db.execute(f"{document}(8)", [json.dumps(given)])
+
+
+@pytest.mark.core
+def test_dims_of_bits_and_of_what_has_no_type(db: Database) -> None:
+    assert db.value("SELECT ruvector_dims(B'10110')") == 5
+    assert db.value("SELECT ruvector_dims(''::bit varying::bit(12))") == 12
+    assert db.value("SELECT ruvector_dims('[1,2,3]')") == 3
+    assert db.value("SELECT ruvector_dims('[1,2]'::halfvec)") == 2
+    assert db.value("SELECT ruvector_dims(NULL)") is None
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation, match='invalid input syntax for type ruvector: "101"'):
+        db.value("SELECT ruvector_dims('101')")
+
+
+@pytest.mark.core
 def test_json(db: Database) -> None:
     assert db.value("SELECT '[1, 2.5, -3e2]'::jsonb::ruvector(3)::text") == "[1,2.5,-300]"
     assert db.value("SELECT '[1,2.5]'::ruvector::jsonb") == [1, 2.5]
