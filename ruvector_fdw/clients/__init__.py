@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: PostgreSQL
 """Client libraries that know ruvector's types: one module for each driver or ORM, imported only when asked for.
 
-Values and most of the code are pgvector-python's (package ``pgvector``, 0.5 or later): our types have pgvector's bytes on the wire and
-pgvector's text, so only the names differ. An application that used pgvector-python changes its imports and nothing else:
+Our types have pgvector's bytes on the wire and pgvector's text, so only the names differ. An application that used pgvector-python
+(package ``pgvector``) changes its imports and nothing else:
 
 =========== ======================================= =====================================================
 module      registers or defines                    instead of
@@ -16,5 +16,6 @@ django      RuVectorField, RuHnswIndex, …           pgvector.django.VectorFiel
 peewee      RuVectorField, …                        pgvector.peewee.VectorField, …
 =========== ======================================= =====================================================
 
-``ruvector_fdw.clients.values`` has Vector, HalfVector, SparseVector and Bit.
+``ruvector_fdw.clients.values`` has Vector, HalfVector, SparseVector and Bit: pgvector-python's where 0.5 or later of it is installed,
+else our own with the same methods. The drivers need nothing more; sqlalchemy, django and peewee extend pgvector-python's classes.
 """

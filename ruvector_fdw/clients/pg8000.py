@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .types import QUERY, by_name
 from .values import HalfVector, SparseVector, Vector
 
@@ -30,11 +32,7 @@ def register_ruvector(connection: Any) -> None:
         if name in found:
             connection.register_in_adapter(found[name].oid, value.from_text)
             connection.register_in_adapter(found[name].array_oid, _array(value.from_text))
-    try:
-        import numpy
-    except ImportError:
-        return
-    connection.register_out_adapter(numpy.ndarray, lambda v: Vector(v).to_text())
+    connection.register_out_adapter(np.ndarray, lambda v: Vector(v).to_text())
 
 
 def _array(element: Callable[[str], Any]) -> Callable[[str], list[Any]]:

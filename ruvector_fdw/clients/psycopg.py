@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pgvector.psycopg.bit import register_bit_info
-from pgvector.psycopg.halfvec import register_halfvec_info
-from pgvector.psycopg.sparsevec import register_sparsevec_info
-from pgvector.psycopg.vector import register_vector_info
 from psycopg import AsyncConnection, Connection
+from psycopg.adapt import Buffer, Dumper, Loader
+from psycopg.pq import Format
 from psycopg.types import TypeInfo
 
 from .types import QUERY, ServerType, by_name
+from .values import Bit, HalfVector, SparseVector, Vector
 
-_REGISTER = {"ruvector": register_vector_info, "halfvec": register_halfvec_info, "sparsevec": register_sparsevec_info}
+_CLASSES: dict[str, Any] = {"ruvector": Vector, "halfvec": HalfVector, "sparsevec": SparseVector}
 
 
 def register_ruvector(connection: Connection[Any]) -> None:
@@ -38,8 +37,42 @@ async def register_ruvector_async(connection: AsyncConnection[Any]) -> None:
 
 
 def _register(context: Any, found: dict[str, ServerType], bit: TypeInfo | None) -> None:
-    for name, register in _REGISTER.items():
+    for name, value in _CLASSES.items():
         if name in found:
             t = found[name]
-            register(context, TypeInfo(t.name, t.oid, t.array_oid, regtype=t.regtype))
-    register_bit_info(context, bit)
+            arrays = ("numpy.ndarray",) if value is Vector else ()
+            _register_type(context, TypeInfo(t.name, t.oid, t.array_oid, regtype=t.regtype), value, arrays)
+    if bit is not None:
+        _register_type(context, bit, Bit, ())
+
+
+def _register_type(context: Any, info: TypeInfo, value: Any, others: tuple[str, ...]) -> None:
+    """others: more classes, by name, whose objects go out as this type."""
+    info.register(context)
+    for dumper in (_dumper(value, info.oid, Format.TEXT), _dumper(value, info.oid, Format.BINARY)):
+        for kind in (value, *others):
+            context.adapters.register_dumper(kind, dumper)
+    for loader in (_loader(value, Format.TEXT), _loader(value, Format.BINARY)):
+        context.adapters.register_loader(info.oid, loader)
+
+
+def _dumper(value: Any, type_oid: int, wire_format: Format) -> type[Dumper]:
+    class ValueDumper(Dumper):
+        format = wire_format
+        oid = type_oid
+
+        def dump(self, obj: Any) -> Buffer | None:
+            made = obj if isinstance(obj, value) else value(obj)
+            return bytes(made.to_binary()) if self.format == Format.BINARY else str(made.to_text()).encode()
+
+    return ValueDumper
+
+
+def _loader(value: Any, wire_format: Format) -> type[Loader]:
+    class ValueLoader(Loader):
+        format = wire_format
+
+        def load(self, data: Buffer) -> Any:
+            return value.from_binary(data) if self.format == Format.BINARY else value.from_text(bytes(data).decode())
+
+    return ValueLoader

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
 from harness import Database, needs_extension
-
-pytest.importorskip("pgvector", reason="pgvector-python is not installed")
 
 from ruvector_fdw.clients.types import TypeNotFoundError
 from ruvector_fdw.clients.values import HalfVector, SparseVector, Vector
@@ -179,3 +180,10 @@ def test_without_the_extension_it_says_so(db: Database) -> None:
     db.execute("DROP EXTENSION ruvector CASCADE")
     with db.connect() as conn, pytest.raises(TypeNotFoundError, match="ruvector type not found in the database"):
         register_ruvector(conn)
+
+
+def test_drivers_do_without_pgvector_python(db: Database) -> None:
+    script = Path(__file__).with_name("without_pgvector.py")
+    hidden = "import runpy, sys; sys.modules['pgvector'] = None; runpy.run_path(sys.argv[1], run_name='__main__')"
+    ran = subprocess.run([sys.executable, "-c", hidden, script, db.dsn], capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stdout) == (0, "psycopg psycopg2 asyncpg pg8000\n"), ran.stderr
