@@ -47,25 +47,38 @@ def distances(metric: Metric, query: NDArray[np.float32], block: NDArray[np.floa
     :raise ValueError: the lengths differ, or the metric is one of bits.
     """
 
-def candidates(
-    parts: list[tuple[Segment, NDArray[np.uint64] | None]],
-    query: NDArray[np.float32],
-    ef: int,
-    probes: int,
-    wanted: int,
-    given: NDArray[np.int64],
-    given_lower: NDArray[np.float64],
-    given_upper: NDArray[np.float64],
-    interrupt: int,
-) -> tuple[list[int], float]:
-    """From the first batch of every segment (with its tombstones) and from `given` keys with bounds: the keys that may be
-    among the `wanted` nearest, and what every other key is at least away as far as is known."""
+class KeptRows:
+    """Rows read before, `(key, float32 vector as bytes, fields ...)`, and searches answered from them."""
 
-def ranked(
-    metric: Metric, query: NDArray[np.float32], rows: list[tuple[Any, ...]], wanted: int
-) -> tuple[list[int], NDArray[np.float64]] | None:
-    """Places of the `wanted` nearest rows, `(key, float32 vector as bytes, ...)`, and their distances; equal ones by key.
-    None when a row has no distance."""
+    def __init__(self, metric: Metric, dims: int, fields: int) -> None: ...
+    def __len__(self) -> int: ...
+    def clear(self) -> None: ...
+    def add(self, rows: list[tuple[Any, ...]]) -> None:
+        """:raise ValueError: a vector has not these dims."""
+
+    def search(
+        self,
+        parts: list[tuple[Segment, NDArray[np.uint64] | None]],
+        query: NDArray[np.float32],
+        ef: int,
+        probes: int,
+        wanted: int,
+        most: int,
+        given: NDArray[np.int64],
+        given_lower: NDArray[np.float64],
+        given_upper: NDArray[np.float64],
+        interrupt: int,
+    ) -> list[int] | None:
+        """Find the keys that may be among the `wanted` nearest, in the first batch of every segment (with its tombstones)
+        and among `given` keys with bounds. Returns those that have to be added before `ranked` is asked; None when
+        there are fewer than `wanted` candidates or more than `most`."""
+
+    def ranked(
+        self, query: NDArray[np.float32], wanted: int, offset: int, with_vectors: bool
+    ) -> tuple[bytes | None, list[list[Any]], bytes, bytes] | None:
+        """Of what `search` found last, those after the first `offset` of the `wanted` nearest: vectors (float32), the
+        values of every field, keys (int64) and distances (float64); nearest first, equal ones by key. None when a row
+        has no distance, or one that was not found may be nearer."""
 
 class Hits:
     """Columns of what a search found; the true distance lies in [lower, upper]."""

@@ -280,6 +280,7 @@ class Store:
             yield qual
 
     def _collect(self, request: SearchRequest, effort: Effort) -> Found:
+        self._open.database.check_alive()
         few = quick.nearest(self._open, request, effort)
         if few is not None:
             batches = [few]

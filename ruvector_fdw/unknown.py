@@ -50,6 +50,8 @@ def _known(qual: AnyQual) -> AnyQual | None:
 
 def without_unknown(quals: tuple[AnyQual, ...]) -> tuple[AnyQual, ...] | None:
     """All of `quals` in a form without NULLs, or None when they let no row pass."""
+    if not quals:
+        return quals
     known = [_known(qual) for qual in quals]
     if any(qual is None for qual in known):
         return None

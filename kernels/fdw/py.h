@@ -64,8 +64,8 @@ typedef struct RvType
 	int32		base_typmod;
 	RvAs		kind;
 	bool		extended;		/* our protocol's values where it differs from Multicorn's */
-	FmgrInfo	input;
-	FmgrInfo	output;
+	FmgrInfo	input;			/* looked up when first used, with ioparam */
+	FmgrInfo	output;			/* likewise */
 	Oid			ioparam;
 	struct RvType *element;		/* of ARRAY */
 	int16		typlen;

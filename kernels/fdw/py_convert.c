@@ -220,6 +220,13 @@ through_text(RvType *type, PyObject *object)
 						 PyDateTime_DELTA_GET_SECONDS(object), PyDateTime_DELTA_GET_MICROSECONDS(object));
 	else
 		append_text(&buffer, object, false);
+	if (!OidIsValid(type->input.fn_oid))
+	{
+		Oid			function;
+
+		getTypeInputInfo(type->type, &function, &type->ioparam);
+		fmgr_info_cxt(function, &type->input, type->context);
+	}
 	return InputFunctionCall(&type->input, buffer.data, type->ioparam, type->typmod);
 }
 

@@ -106,8 +106,6 @@ RvType *
 rv_type(Oid type, int32 typmod, bool extended)
 {
 	RvType	   *result = palloc0(sizeof(RvType));
-	Oid			function;
-	bool		varlena;
 
 	result->type = type;
 	result->typmod = typmod;
@@ -116,10 +114,6 @@ rv_type(Oid type, int32 typmod, bool extended)
 	result->kind = kind_of(result->base);
 	result->extended = extended;
 	result->context = CurrentMemoryContext;
-	getTypeInputInfo(type, &function, &result->ioparam);
-	fmgr_info(function, &result->input);
-	getTypeOutputInfo(type, &function, &varlena);
-	fmgr_info(function, &result->output);
 	get_typlenbyvalalign(type, &result->typlen, &result->typbyval, &result->typalign);
 	if (result->kind == RV_AS_ARRAY)
 		result->element = rv_type(get_element_type(result->base), result->base_typmod, extended);
@@ -196,13 +190,14 @@ PyObject *
 rv_numpy(const char *dtype, Py_ssize_t rows, Py_ssize_t columns, void **data)
 {
 	PyObject   *empty = rv_py_attribute("numpy", "empty");
+	PyObject   *type = rv_py_attribute("numpy", dtype);
 	PyObject   *array;
 	Py_buffer	view;
 
 	if (rows < 0)
-		array = rv_own(PyObject_CallFunction(empty, "ns", columns, dtype));
+		array = rv_own(PyObject_CallFunction(empty, "nO", columns, type));
 	else
-		array = rv_own(PyObject_CallFunction(empty, "(nn)s", rows, columns, dtype));
+		array = rv_own(PyObject_CallFunction(empty, "(nn)O", rows, columns, type));
 	if (PyObject_GetBuffer(array, &view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS) < 0)
 		rv_py_raise();
 	*data = view.buf;			/* stays where it is as long as the array lives */
@@ -292,6 +287,14 @@ array_to_python(RvType *type, Datum datum)
 static PyObject *
 as_text(RvType *type, Datum datum)
 {
+	if (!OidIsValid(type->output.fn_oid))
+	{
+		Oid			function;
+		bool		varlena;
+
+		getTypeOutputInfo(type->type, &function, &varlena);
+		fmgr_info_cxt(function, &type->output, type->context);
+	}
 	return rv_py_string(OutputFunctionCall(&type->output, datum));
 }
 

@@ -345,10 +345,13 @@ rv_py_attribute(const char *module, const char *name)
 PyObject *
 rv_py_call(PyObject *object, const char *method, const char *format,...)
 {
-	PyObject   *callable = rv_own(PyObject_GetAttrString(object, method));
+	PyObject   *callable;
 	PyObject   *args;
 	va_list		list;
 
+	if (strcmp(format, "()") == 0)
+		return rv_own(PyObject_CallMethodNoArgs(object, rv_own(PyUnicode_InternFromString(method))));
+	callable = rv_own(PyObject_GetAttrString(object, method));
 	va_start(list, format);
 	args = Py_VaBuildValue(format, list);
 	va_end(list);

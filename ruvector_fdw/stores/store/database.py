@@ -102,7 +102,8 @@ class Database:
             status = os.stat(self.file)
         except (FileNotFoundError, NotADirectoryError) as ex:
             raise StoreNotFoundError(
-                f'store "{self.directory}" does not exist', hint='Make one with "ruvector store create" or ruvector_fdw.Store.create.'
+                f'store "{self.directory}" does not exist',
+                hint='Make one with "ruvector store create" or ruvector_fdw.Store.create.',
             ) from ex
         except OSError as ex:
             raise StoreAccessError.of(f'could not open store "{self.directory}"', ex) from ex
@@ -149,6 +150,11 @@ class Database:
         except OSError:
             return False
         return (status.st_dev, status.st_ino) == self._identity
+
+    @property
+    def locked_for_reading(self) -> bool:
+        """Whether SQLite locks the file; if not, it has to be looked at before every use (check_alive)."""
+        return self._unlocked is None
 
     def check_alive(self) -> None:
         """:raise StoreNotFoundError: the directory was removed or replaced since it was opened."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from ruvector_fdw.stores.store.schema import Column, Spec
 from ruvector_fdw.stores.store.snapshot import Snapshot
 from ruvector_fdw.stores.values import decode_all
 from ruvector_fdw.stores.vectors import Float64s
-
-if TYPE_CHECKING:
-    from ruvector_fdw.stores.store.opened import OpenStore
 
 RawRow = tuple[Any, ...]
 # Lists of ids are padded to these lengths, so that few statements are prepared.
@@ -104,30 +101,16 @@ class RowReader:
 
     def batch(self, rows: Sequence[RawRow], distances: Float64s | None = None) -> Batch:
         """Raw rows as the columns of `ruvector_fdw.request`."""
-        return as_batch(self.snapshot.store, self.wanted, self.wants_vector, rows, distances)
-
-
-def as_batch(
-    store: OpenStore,
-    wanted: Sequence[Column],
-    wants_vector: bool,
-    rows: Sequence[RawRow],
-    distances: Float64s | None,
-    name_rows: bool = True,
-) -> Batch:
-    """Raw rows with these payload columns as the columns of `ruvector_fdw.request`."""
-    columns: dict[str, ColumnData] = {}
-    turned = list(zip(*rows, strict=True)) if rows else [()] * (_PAYLOAD_AT + len(wanted))
-    for column, values in zip(wanted, turned[_PAYLOAD_AT:], strict=True):
-        columns[column.name] = decode_all(column.codec, values)
-    if wants_vector:
-        codec = store.codec
-        name = store.spec.vector_column.name
-        blobs = turned[1]
-        if None not in blobs:
-            columns[name] = codec.values(codec.from_blobs(blobs))
-        else:
-            known = iter(codec.values(codec.from_blobs([blob for blob in blobs if blob is not None])))
-            columns[name] = [None if blob is None else next(known) for blob in blobs]
-    rowids = np.array(turned[0], dtype=np.int64) if name_rows else None
-    return Batch(len(rows), columns, rowids=rowids, distances=distances)
+        columns: dict[str, ColumnData] = {}
+        turned = list(zip(*rows, strict=True)) if rows else [()] * (_PAYLOAD_AT + len(self.wanted))
+        for column, values in zip(self.wanted, turned[_PAYLOAD_AT:], strict=True):
+            columns[column.name] = decode_all(column.codec, values)
+        if self.wants_vector:
+            store = self.snapshot.store
+            codec, name, blobs = store.codec, store.spec.vector_column.name, turned[1]
+            if None not in blobs:
+                columns[name] = codec.values(codec.from_blobs(blobs))
+            else:
+                known = iter(codec.values(codec.from_blobs([blob for blob in blobs if blob is not None])))
+                columns[name] = [None if blob is None else next(known) for blob in blobs]
+        return Batch(len(rows), columns, rowids=np.array(turned[0], dtype=np.int64), distances=distances)

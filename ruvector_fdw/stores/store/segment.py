@@ -27,6 +27,7 @@ from ruvector_fdw.stores.store.hits import Hits
 from ruvector_fdw.stores.store.schema import SEGMENT_DIRECTORY, Spec
 
 Tombstones = npt.NDArray[np.uint64]
+Parts = list[tuple[_engine.Segment, Tombstones | None]]
 _SUFFIX = ".rvs"
 _REBUILD = 'Run "ruvector store compact --rebuild" to build the segments again from the rows.'
 _NEXT_CAPACITY = 4096
@@ -184,13 +185,16 @@ class RangeSearch:
             return _hits(search())
 
 
-def candidates(
-    parts: list[tuple[_engine.Segment, Tombstones | None]], query: Any, ef: int, probes: int, wanted: int, given: Hits
-) -> tuple[list[int], float]:
-    """The row ids that may be among the `wanted` nearest of these segments and the given ones, and what every other is
-    at least away as far as is known. query: float32."""
-    with _interruptible():
-        return _engine.candidates(parts, query, ef, probes, wanted, given.row_ids, given.lower, given.upper, _INTERRUPT)
+def search_kept(
+    kept: _engine.KeptRows, parts: Parts, query: Any, ef: int, probes: int, wanted: int, most: int, given: Hits
+) -> list[int] | None:
+    """Row ids that `kept` still needs to rank the `wanted` nearest of these segments and the given ones; see there.
+    query: float32."""
+    try:
+        return kept.search(parts, query, ef, probes, wanted, most, given.row_ids, given.lower, given.upper, _INTERRUPT)
+    except _engine.EngineError:
+        host.check_interrupts()
+        raise
 
 
 def _query(query: Any) -> tuple[Any, Any]:

@@ -54,6 +54,8 @@ class Session:
         self._transaction: Transaction | None = None
         self._level = 1
         self._repeatable = False
+        self.looked = False
+        """`begin` has found the store where the path leads, and no scan has read since."""
         self._kept: SharedSnapshot | None = None
         self._kept_level = 1
         self._changed = False
@@ -142,6 +144,14 @@ class Session:
 
     def begin(self, repeatable: bool) -> None:
         self._repeatable = repeatable
+        self.looked = self.store.database.locked_for_reading
+
+    def check_alive(self) -> None:
+        """:raise StoreNotFoundError: the directory was removed or replaced; a scan need not ask right after `begin`."""
+        if self.looked:
+            self.looked = False
+        else:
+            self.store.database.check_alive()
 
     def savepoint(self, level: int) -> None:
         self._level = level

@@ -24,7 +24,7 @@ from ruvector_fdw import host
 from ruvector_fdw.errors import StoreCorruptError
 from ruvector_fdw.stores.store.filters import ALWAYS, Condition, conjunction
 from ruvector_fdw.stores.store.schema import ROW_ORDINARY
-from ruvector_fdw.stores.store.segment import Segment, SegmentMissing
+from ruvector_fdw.stores.store.segment import Parts, Segment, SegmentMissing
 from ruvector_fdw.stores.vectors import Block, Float64s, squared_norms
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ class SnapshotCache:
         self._store = store
         self._segments: dict[int, Segment] = {}
         self._live: list[LiveSegment] = []
+        self._parts: Parts | None = None
         self._delta: Delta | None = None
         self._at = State(-1, -1, -1, -1, -1, -1, -1)
         self._hidden: Ranges = ()
@@ -197,6 +198,7 @@ class SnapshotCache:
     def at(self, snapshot: Snapshot) -> tuple[list[LiveSegment], Delta]:
         """Segments and delta of a snapshot. :raise SegmentMissing: a file has been removed since."""
         state, before = snapshot.state, self._at
+        self._parts = None
         if state.generation != before.generation:
             self._open_segments(snapshot)
             self._bury(snapshot, 0)
@@ -214,9 +216,13 @@ class SnapshotCache:
         assert self._delta is not None
         return self._live, self._delta
 
-    def unhidden(self) -> tuple[State, list[LiveSegment], Delta] | None:
+    def unhidden(self) -> tuple[State, Parts, Delta] | None:
         """What was last derived, and from which state, when that hid no rows; None when nothing was."""
-        return None if self._delta is None or self._hidden else (self._at, self._live, self._delta)
+        if self._delta is None or self._hidden:
+            return None
+        if self._parts is None:
+            self._parts = [(live.segment.engine, live.tombstones) for live in self._live]
+        return self._at, self._parts, self._delta
 
     def _open_segments(self, snapshot: Snapshot) -> None:
         listed = snapshot.execute("SELECT segment_id, file, size_bytes FROM segments ORDER BY segment_id").fetchall()
@@ -265,7 +271,7 @@ class SnapshotCache:
         self._delta = Delta(ids, block, norms)
 
     def close(self) -> None:
-        self._segments, self._live, self._delta, self._hidden = {}, [], None, ()
+        self._segments, self._live, self._parts, self._delta, self._hidden = {}, [], None, None, ()
         self._at = State(-1, -1, -1, -1, -1, -1, -1)
 
 

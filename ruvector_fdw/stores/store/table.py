@@ -180,11 +180,16 @@ class StoreTable(TableStore):
 
     def scan(self, request: SearchRequest) -> Iterator[Batch]:
         session = self._session  # `begin` has looked where the path leads
-        asked = self._renamed(request)
-        if session.plain and not request.need_rowids and (few := quick.nearest(session.store, asked, self.effort)):
-            yield self._named_here(few)
-            return
-        shared = session.snapshot(request.need_rowids, rows_only=not needs_segments(asked))
+        asked = self._renamed(request) if self._names else request
+        if session.plain and not request.need_rowids:
+            session.check_alive()
+            few = quick.nearest(session.store, asked, self.effort)
+            if few is not None:
+                return iter((self._named_here(few) if self._locals else few,))
+        return self._scan(session, asked, request.need_rowids)
+
+    def _scan(self, session: Session, asked: SearchRequest, for_change: bool) -> Iterator[Batch]:
+        shared = session.snapshot(for_change, rows_only=not needs_segments(asked))
         try:
             for batch in Scan(shared.snapshot, asked, self.effort).batches():
                 yield self._named_here(batch)
@@ -242,7 +247,8 @@ class StoreTable(TableStore):
     # ---- transactions -----------------------------------------------------------------------------------------
 
     def begin(self, serializable: bool) -> None:
-        self._open().begin(serializable)
+        session = Session.of(self.path)
+        (session if session is self._session else self._open()).begin(serializable)
 
     def prepare(self) -> None:
         self._session.prepare()
