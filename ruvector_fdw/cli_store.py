@@ -18,8 +18,8 @@ import numpy as np
 
 from ruvector_fdw.errors import InvalidValueError, OptionError, StoreAccessError, StoreError
 from ruvector_fdw.store import Store
-from ruvector_fdw.stores.numpy import map_vectors
 from ruvector_fdw.stores.store.schema import INDEX_KINDS, LIMITS, QUANTIZATIONS
+from ruvector_fdw.stores.vector_file import VectorFile
 from ruvector_fdw.stores.vectors import METRICS_OF_ELEMENT
 
 _METRICS = ("l2", "ip", "cosine", "l1", "hamming", "jaccard")
@@ -91,7 +91,9 @@ def create(
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def load(path: Path, vectors: Path, number: str | None, payload: Path | None, quiet: bool) -> None:
     """Add the rows of a file VECTORS (.npy, .fvecs or .bvecs)."""
-    data = map_vectors(vectors)
+    file = VectorFile(vectors)
+    file.check()
+    data = file.vectors
     columns: dict[str, Any] = _payload(payload, len(data)) if payload is not None else {}
     if number is not None:
         columns[number] = np.arange(len(data))

@@ -4,16 +4,12 @@
 Options: `path` (`.npy` with a 2-d array, `.fvecs` or `.bvecs`), `id_column` (default `id`: the row number, from 0),
 `vector_column` (default: the first column of a vector type, else `embedding`).
 
-The formats: `.npy` as numpy documents it; `.fvecs` and `.bvecs` (corpus-texmex.irisa.fr) have for each vector its
-dimensions as a little-endian int32, then that many float32 or uint8.
-
 Search reads the file once: each block gives estimates with bounds by one matrix product, what cannot be among the
 nearest is dropped, and the exact distance decides among the few that are left.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvector_fdw import host
-from ruvector_fdw.errors import OptionError, StoreAccessError, StoreCorruptError, StoreFormatError, StoreNotFoundError
+from ruvector_fdw.errors import OptionError
 from ruvector_fdw.request import (
     AnyQual,
     AnySortKey,
@@ -39,6 +35,7 @@ from ruvector_fdw.request import (
 )
 from ruvector_fdw.stores import planned_limit
 from ruvector_fdw.stores.keyed import condition_level, file_state, never, passing
+from ruvector_fdw.stores.vector_file import VectorFile, check_format
 from ruvector_fdw.stores.vectors import DENSE_METRICS, ELEMENT_OF_TYPE, VectorCodec, distances, estimates
 
 _BLOCK_BYTES = 8 << 20
@@ -47,50 +44,6 @@ _OPTIONS = ("kind", "path", "id_column", "vector_column")
 Ids = npt.NDArray[np.int64]
 # From the planner's cost of one operator call (0.0025) and of a sequential page (1.0 for 8 KB).
 _COST_PER_VALUE, _COST_PER_BYTE = 0.000025, 1.0 / 8192
-
-
-def map_vectors(path: Path) -> npt.NDArray[Any]:
-    """A file as a mapped array (n, dims). :raise StoreError: missing, unreadable, or not of its format."""
-    _check_format(path)
-    try:
-        if path.suffix == ".npy":
-            loaded: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-            if loaded.ndim != 2 or loaded.dtype.kind not in "fiu":
-                raise StoreFormatError(f'"{path}" is not a two-dimensional array of numbers', sqlstate="HV000")
-            return loaded
-        if path.suffix == ".fvecs":
-            return _map_vecs(path, np.dtype("<f4"))
-        return _map_vecs(path, np.dtype("u1"))
-    except FileNotFoundError as ex:
-        raise StoreNotFoundError(f'file "{path}" does not exist') from ex
-    except OSError as ex:
-        raise StoreAccessError.of(f'could not read file "{path}"', ex) from ex
-    except (ValueError, EOFError) as ex:
-        raise StoreCorruptError(f'file "{path}" is damaged or not of its format: {ex}') from ex
-
-
-def _check_format(path: Path) -> None:
-    if path.suffix not in (".npy", ".fvecs", ".bvecs"):
-        raise OptionError(f'unrecognized file format of "{path}"', hint="Use .npy, .fvecs or .bvecs.")
-
-
-def _map_vecs(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    size = os.stat(path).st_size
-    if size == 0:
-        return np.empty((0, 1), dtype=dtype)
-    head = np.fromfile(path, dtype="<i4", count=1)
-    dims = int(head[0]) if head.size else 0
-    record = 4 + dims * dtype.itemsize
-    if dims < 1 or size % record:
-        raise ValueError(f"{size} bytes are no whole number of vectors of {dims} dimensions")
-    raw = np.memmap(path, dtype=np.uint8, mode="r", shape=(size // record, record))
-    for row in (0, raw.shape[0] // 2, raw.shape[0] - 1):
-        if int(raw[row, :4].view("<i4")[0]) != dims:
-            raise ValueError(f"vector {row} has other dimensions than the first")
-    mapped: npt.NDArray[Any] = np.ndarray(
-        (raw.shape[0], dims), dtype=dtype, buffer=raw, offset=4, strides=(record, dtype.itemsize)
-    )
-    return mapped
 
 
 class NumpyTable(TableStore):
@@ -106,7 +59,7 @@ class NumpyTable(TableStore):
         if "path" not in options:
             raise OptionError('option "path" is required for kind "numpy"', sqlstate="HV00B")
         self.path = Path(options["path"])
-        _check_format(self.path)
+        check_format(self.path)
         self._map()
         self.id_column = options.get("id_column", "id")
         vector_columns = [n for n, c in columns.items() if c.base_type_name in ELEMENT_OF_TYPE]
@@ -114,7 +67,8 @@ class NumpyTable(TableStore):
 
     def _map(self) -> None:
         self._state = file_state(self.path)
-        self.vectors = map_vectors(self.path)
+        self._file = VectorFile(self.path)
+        self.vectors = self._file.vectors
         self._codec = VectorCodec("f32", int(self.vectors.shape[1]))
         self._block = max(1, _BLOCK_BYTES // (4 * int(self.vectors.shape[1])))
 
@@ -162,7 +116,7 @@ class NumpyTable(TableStore):
 
     def scan(self, request: SearchRequest) -> Iterator[Batch]:
         self._renew()
-        if any(never(qual) for qual in request.quals) or request.limit == 0:
+        if any(never(qual) for qual in request.quals) or request.limit == 0 or not self.vectors.shape[0]:
             return
         key = request.vector_key
         query = self._codec.one(key.query) if key is not None and key.query is not None else None
@@ -231,11 +185,7 @@ class NumpyTable(TableStore):
 
     def _vectors(self, ids: Ids) -> npt.NDArray[np.float32]:
         whole = ids.size and int(ids[-1]) - int(ids[0]) + 1 == ids.size and bool((np.diff(ids) == 1).all())
-        part = self.vectors[int(ids[0]) : int(ids[-1]) + 1] if whole else self.vectors[ids]
-        block = np.ascontiguousarray(part, dtype=np.float32)
-        if not np.isfinite(block).all():
-            raise StoreCorruptError(f'file "{self.path}" has a vector that is not finite', sqlstate="22000")
-        return block
+        return self._file.read(slice(int(ids[0]), int(ids[-1]) + 1) if whole else ids)
 
     def _within(self, request: SearchRequest, block: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         kept = np.ones(block.shape[0], dtype=bool)
