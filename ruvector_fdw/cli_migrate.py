@@ -41,7 +41,7 @@ TARGET = click.option(
     "--target-dsn",
     envvar="RUVECTOR_TARGET_DSN",
     metavar="URI",
-    help="Blue-green: the empty database on the other server.",
+    help="Blue-green: the database on the other server; empty when a migration starts.",
 )
 PG_DUMP = click.option("--pg-dump", metavar="PROGRAM", help="Blue-green: pg_dump, at least as new as the server.")
 _SCHEMAS = click.option(
@@ -241,8 +241,20 @@ def migrate(
 
 @click.command()
 @DSN
-@click.option("--queries", type=click.IntRange(1, 10_000), default=validation.QUERIES_DEFAULT, show_default=True)
-@click.option("--neighbours", type=click.IntRange(1, 1000), default=validation.NEIGHBOURS_DEFAULT, show_default=True)
+@click.option(
+    "--queries",
+    type=click.IntRange(1, 10_000),
+    default=validation.QUERIES_DEFAULT,
+    show_default=True,
+    help="Rows of each table whose neighbours are compared.",
+)
+@click.option(
+    "--neighbours",
+    type=click.IntRange(1, 1000),
+    default=validation.NEIGHBOURS_DEFAULT,
+    show_default=True,
+    help="How many nearest rows of each query.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Which rows are taken as queries.")
 @TARGET
 @JSON

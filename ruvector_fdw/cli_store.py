@@ -61,7 +61,9 @@ def store() -> None:
 @click.option("--column", "columns", multiple=True, metavar="NAME:TYPE", help="A payload column (repeatable).")
 @click.option("--indexed", multiple=True, metavar="NAME", help="A column that is often filtered by (repeatable).")
 @click.option("--not-null", multiple=True, metavar="NAME", help="A column that must have a value (repeatable).")
-@click.option("--vector-column", metavar="NAME", default="embedding", show_default=True, help="Its name.")
+@click.option(
+    "--vector-column", metavar="NAME", default="embedding", show_default=True, help="The name of the column of vectors."
+)
 @click.option("--set", "limits", multiple=True, metavar="NAME=NUMBER", help=f"One of {', '.join(LIMITS)}.")
 def create(
     path: Path,

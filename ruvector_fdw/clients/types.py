@@ -26,6 +26,8 @@ class TypeNotFoundError(LookupError):
 
 
 class ServerType(NamedTuple):
+    """A type of ours in one database; `regtype` is how SQL names it there."""
+
     name: str
     oid: int
     array_oid: int

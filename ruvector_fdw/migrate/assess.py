@@ -50,6 +50,8 @@ class Estimate:
 
 @dataclass
 class TableReport:
+    """What `assess` says of one table, with its partitions."""
+
     name: str
     rows: float
     heap_bytes: int

@@ -35,6 +35,8 @@ _LAST = {"FK CONSTRAINT"}
 
 @dataclass(frozen=True)
 class Entry:
+    """One statement or group of statements of a dump, and the object that it makes."""
+
     kind: str
     schema: str
     name: str

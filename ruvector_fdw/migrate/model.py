@@ -65,6 +65,8 @@ class Index:
 
 @dataclass(frozen=True)
 class Constraint:
+    """A constraint; `kind` is pg_constraint's contype, `foreign_table` and `index` are OIDs."""
+
     name: str
     kind: str
     definition: str
@@ -79,6 +81,8 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Trigger:
+    """A trigger of the user's; `enabled` is pg_trigger's tgenabled."""
+
     name: str
     definition: str
     enabled: str
@@ -88,6 +92,8 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Policy:
+    """A policy of row security; `using` and `check` are its expressions."""
+
     name: str
     permissive: bool
     command: str
@@ -117,6 +123,8 @@ class Grant:
 
 @dataclass(frozen=True)
 class Statistics:
+    """An object of extended statistics; `target` is its statistics target where one was set."""
+
     schema: str
     name: str
     definition: str
@@ -193,6 +201,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Rule:
+    """A rule of a view or table; `enabled` is pg_rewrite's ev_enabled."""
+
     name: str
     definition: str
     enabled: str

@@ -89,6 +89,8 @@ class Step:
 
 @dataclass
 class Run:
+    """A migration as the state schema has it."""
+
     id: int
     strategy: str
     phase: str
@@ -98,6 +100,8 @@ class Run:
 
 @dataclass
 class Relation:
+    """How far one table of a run is; `last_key` is where its backfill goes on."""
+
     oid: int
     shadow_oid: int | None
     schema: str

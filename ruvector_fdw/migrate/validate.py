@@ -70,6 +70,8 @@ class Side:
 
 @dataclass
 class Neighbours:
+    """How the nearest rows of old and new table compare for one column and operator; pairs are (old, new)."""
+
     column: str
     operator: str
     queries: int
