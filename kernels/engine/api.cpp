@@ -177,6 +177,12 @@ rv_segment_key(const rv_segment *segment, uint32_t slot)
 	return slot < segment->header.slots ? segment->key(slot) : UINT64_MAX;
 }
 
+const uint64_t *
+rv_segment_keys(const rv_segment *segment)
+{
+	return reinterpret_cast<const uint64_t *>(segment->keys);
+}
+
 rv_status
 rv_segment_check(const rv_segment *segment, rv_error *error)
 {

@@ -164,6 +164,9 @@ typedef struct rv_segment_info
 void		rv_segment_info_get(const rv_segment *segment, rv_segment_info *info);
 uint64_t	rv_segment_key(const rv_segment *segment, uint32_t slot);
 
+/* All of them, by slot. */
+const uint64_t *rv_segment_keys(const rv_segment *segment);
+
 /* Slow and complete: checksums, every link in range, every node reachable, key tables consistent. */
 rv_status	rv_segment_check(const rv_segment *segment, rv_error *error);
 
@@ -188,6 +191,8 @@ typedef struct rv_search_options
 	const volatile sig_atomic_t *interrupt;	/* NULL, or polled at least every 10 ms; non-zero: RV_INTERRUPTED */
 	rv_scratch *scratch;		/* NULL: the search has its own */
 	int			by_vector;		/* non-zero: one hit for all rows of equal vectors, see rv_hit */
+	uint32_t	admitted;		/* 0: nothing is known. Else that few slots are not in tombstones: where it is cheaper they are read one
+								 * by one, without graph or lists */
 	uint32_t	whole;			/* HNSW: once walking on costs as much as reading the nodes that are left, these are read, and
 								 * when they are no more than this they are the last batch: nothing turns up late. 0: never */
 } rv_search_options;
@@ -226,6 +231,9 @@ typedef struct rv_search_stats
 
 /* Bytes that the search holds and that grow with its batches: not what is fixed by the size of the segment. */
 size_t		rv_search_bytes(const rv_search *search);
+
+/* No hit of a later batch has a distance, as the SQL function computes it, that is not above this. -inf: nothing is known. */
+double		rv_search_floor(const rv_search *search);
 
 void		rv_search_stats_get(const rv_search *search, rv_search_stats *stats);
 void		rv_search_free(rv_search *search);

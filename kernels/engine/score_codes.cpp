@@ -89,10 +89,31 @@ public:
 			const int32_t dot = coarse ? kernels_->dot_i8(query_.byte_steps.data(), codes(node), dims_) :
 				kernels_->dot_i16_i8(query_.steps.data(), codes(node), dims_);
 
+			const CodeHead head = load<CodeHead>(record(node));
+
 			out[found] = node;
-			found += may_reach(node, dot, query, query_norm, reach);
+			found += may_reach(head, query.step * head.scale * dot, query, query_norm, reach);
 		}
 		return found;
+	}
+
+	void
+	reaching(const uint32_t *nodes, const float *keys, size_t n, double radius, bool *out) const override
+	{
+		const Side	query = {query_.step, query_.square, query_.error};
+		const double reach = reach_of(radius, query);
+		const double query_norm = std::sqrt(query.square);
+
+		for (size_t i = 0; i < n; i++)
+		{
+			const CodeHead head = load<CodeHead>(record(nodes[i]));
+			/* the least that it can have been before it was rounded to float32 */
+			const double key_value = keys[i] - std::fabs(keys[i]) * 2 * FLOAT_EPSILON;
+			const double product = ip_ ? -key_value - query_.centre_dot :
+				(query.square + code_square(head) + static_cast<double>(head.error) * head.error - key_value) / 2;
+
+			out[i] = may_reach(head, product, query, query_norm, reach);
+		}
 	}
 
 private:
@@ -120,13 +141,18 @@ private:
 		return std::fmax(0, radius) * (1 + 2 * rounding) * (1 + 1e-6) + 1e-19 + query.error * (1 + 1e-12);
 	}
 
-	bool
-	may_reach(uint32_t node, int32_t dot, const Side &query, double query_norm, double reach) const
+	static double
+	code_square(const CodeHead &head)
 	{
-		const CodeHead head = load<CodeHead>(record(node));
+		return static_cast<double>(head.scale) * head.scale * head.square;
+	}
+
+	/* product: <q^, x^> */
+	bool
+	may_reach(const CodeHead &head, double product, const Side &query, double query_norm, double reach) const
+	{
 		const double error = std::fabs(head.error);
-		const double code2 = static_cast<double>(head.scale) * head.scale * head.square;
-		const double product = query.step * head.scale * dot;
+		const double code2 = code_square(head);
 
 		/* Where the SQL function may overflow or vanish, anything may come out. */
 		if (query_.model->metric != RV_METRIC_L2 && !sql_is_sound(query_.model->metric, query_.norm, head.norm))

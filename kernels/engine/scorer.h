@@ -34,6 +34,14 @@ public:
 		return n;
 	}
 
+	/* The same of scattered nodes whose keys are known: out[i] is false where the lower bound is surely above the radius. */
+	virtual void
+	reaching(const uint32_t *nodes, const float *keys, size_t n, double radius, bool *out) const
+	{
+		for (size_t i = 0; i < n; i++)
+			out[i] = true;
+	}
+
 	const uint8_t *record(uint32_t node) const { return base_ + static_cast<size_t>(node) * stride_; }
 
 	void

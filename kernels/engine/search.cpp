@@ -81,6 +81,12 @@ rv_search::emit_best(size_t want)
 	for (size_t i = 0; i < n; i++)
 		emit_node(pool[emitted + i].node);
 	emitted += n;
+	sort_found();
+}
+
+void
+rv_search::sort_found()
+{
 	std::sort(scratch->found.begin(), scratch->found.end(), [](const Found &a, const Found &b) {
 		return a.hit.estimate != b.hit.estimate ? a.hit.estimate < b.hit.estimate : a.hit.slot < b.hit.slot;
 	});
@@ -161,7 +167,7 @@ rv_search::prepare_dense(rv_element element, const rv_vector *vector)
 	stored = make_stored_scorer(segment, *query);
 	if (mode == Mode::graph)
 		traversal = make_traversal_scorer(segment, *query);
-	if (segment->spec.kind == RV_KIND_IVF)
+	if (segment->spec.kind == RV_KIND_IVF && mode != Mode::flat)
 		lists = std::make_unique<ListScanner>(segment, *query);
 }
 
@@ -187,6 +193,8 @@ search_new(const rv_segment *segment, rv_element element, const rv_vector *vecto
 
 	if (options != nullptr)
 		search->options = *options;
+	if (search->options.tombstones == nullptr)
+		search->options.admitted = 0;
 	if (search->options.ef == 0)
 		search->options.ef = DEFAULT_EF;
 	search->segment = segment;
@@ -204,7 +212,7 @@ search_new(const rv_segment *segment, rv_element element, const rv_vector *vecto
 	if (segment->spec.element == RV_ELEMENT_BIT)
 	{
 		search->stored = make_bit_scorer(segment, vector);
-		if (segment->spec.kind == RV_KIND_IVF)
+		if (segment->spec.kind == RV_KIND_IVF && mode != rv_search::Mode::flat)
 			search->lists = std::make_unique<ListScanner>(segment, read_bits(vector, segment->spec.dims));
 	}
 	else if (segment->spec.element == RV_ELEMENT_SPARSE)
@@ -219,13 +227,18 @@ rv_search::Mode
 mode_of(const rv_segment *segment, const rv_search_options *options)
 {
 	const uint32_t ef = options != nullptr && options->ef > 0 ? options->ef : DEFAULT_EF;
+	const uint64_t admitted = options != nullptr ? options->admitted : 0;
 
 	switch (segment->spec.kind)
 	{
 		case RV_KIND_HNSW:
+			/* For ef admitted ones, ef * nodes / admitted are to be expanded: as many codes are met when admitted is the
+			 * root of this over 4. Reading takes them in order and misses none. */
+			if (admitted > 0 && admitted * admitted <= static_cast<uint64_t>(4) * MET_PER_EF * ef * segment->nodes())
+				return rv_search::Mode::flat;
 			return segment->nodes() / MET_PER_EF < ef ? rv_search::Mode::flat : rv_search::Mode::graph;
 		case RV_KIND_IVF:
-			return rv_search::Mode::lists;
+			return admitted > 0 && admitted <= FEW_ADMITTED ? rv_search::Mode::flat : rv_search::Mode::lists;
 		default:
 			return rv_search::Mode::flat;
 	}
@@ -289,6 +302,12 @@ rv_search_bytes(const rv_search *search)
 
 	return (s.beam.size() + s.outside.size() + s.pool.size() + s.fences.size()) * sizeof(Entry) + s.keys.size() * sizeof(float) +
 		s.found.size() * sizeof(Found);
+}
+
+double
+rv_search_floor(const rv_search *search)
+{
+	return search->floor;
 }
 
 void

@@ -20,6 +20,9 @@ constexpr uint32_t EXPANDED = 1u << 31;
  * reading them all in order misses none. */
 constexpr uint32_t MET_PER_EF = 16;
 
+/* So many admitted nodes of lists are read one by one rather than list by list. */
+constexpr uint32_t FEW_ADMITTED = 16384;
+
 struct Entry
 {
 	float		key;
@@ -87,12 +90,14 @@ struct rv_search
 
 	/* flat and range */
 	uint32_t	next_node = 0;
+	uint32_t	next_slot = 0;	/* where only some are admitted */
 	bool		walked = false;	/* flat: what a walk has returned is marked as seen */
 
 	/* batches */
 	size_t		emitted = 0;	/* of the pool */
 	size_t		goal = 0;		/* nodes returned at the end of the batch being made */
 	size_t		found_at = 0;	/* of scratch->found: handed out before it */
+	double		floor = -std::numeric_limits<double>::infinity();	/* no later hit has a lower distance */
 	bool		in_batch = false;	/* being made, after an interrupt */
 
 	void		prepare_dense(rv_element element, const rv_vector *vector);
@@ -122,6 +127,10 @@ private:
 	void		scan_list(uint32_t list, const rv::Entry &fence, size_t room);
 	void		refine_ranking();
 	void		emit_best(size_t want);
+	void		sort_found();
+	void		emit_surely(size_t want);
+	uint32_t	admitted_nodes(uint32_t *nodes, uint32_t room);
+	void		read_nodes(const uint32_t *nodes, uint32_t n);
 	bool		done_ = false;
 };
 

@@ -261,7 +261,8 @@ rv_search::graph_batch(bool *more)
 	if (!in_batch)
 	{
 		goal = goal == 0 ? options.ef : 2 * goal;
-		if (entered && options.whole > 0 && goal >= segment->nodes() / MET_PER_EF)
+		if (entered && options.whole > 0 &&
+			goal >= (options.admitted > 0 ? options.admitted : segment->nodes()) / MET_PER_EF)
 		{
 			leave_graph();
 			in_batch = true;

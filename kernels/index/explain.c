@@ -63,13 +63,15 @@ ruvector_last_scan(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls)));
 }
 
-static void
-explain_stats(const RvScanStats *stats, bool by_order, bool verbose, struct ExplainState *es)
+void
+rv_explain_stats(const RvScanStats *stats, bool by_order, bool verbose, struct ExplainState *es)
 {
 	ExplainPropertyInteger("Segments", NULL, stats->segments, es);
 	ExplainPropertyInteger("Delta Rows", NULL, (int64) stats->delta_rows, es);
 	if (by_order)
 		ExplainPropertyInteger(stats->by_probes ? "Probes" : "Ef Search", NULL, stats->ef, es);
+	if (stats->filtered)
+		ExplainPropertyInteger("Filtered Rows", NULL, (int64) stats->admitted, es);
 	ExplainPropertyInteger("Candidates", NULL, (int64) stats->candidates, es);
 	ExplainPropertyInteger("Exact Distances", NULL, (int64) stats->exact, es);
 	if (stats->late > 0)
@@ -113,7 +115,7 @@ explain_node(PlanState *plan, List *ancestors, const char *relationship, const c
 		return;
 	stats = rv_scan_stats(scan);
 	if (stats.scans > 0)
-		explain_stats(&stats, scan->numberOfOrderBys > 0 && scan->numberOfKeys == 0, es->verbose, es);
+		rv_explain_stats(&stats, scan->numberOfOrderBys > 0 && scan->numberOfKeys == 0, es->verbose, es);
 }
 
 void
@@ -194,7 +196,7 @@ print_ended(struct ExplainState *es)
 		ExplainOpenGroup("Index Search", NULL, true, es);
 		ExplainPropertyText("Index Search", scan->index, es);
 		es->indent++;
-		explain_stats(&scan->stats, scan->by_order, true, es);
+		rv_explain_stats(&scan->stats, scan->by_order, true, es);
 		es->indent--;
 		ExplainCloseGroup("Index Search", NULL, true, es);
 	}

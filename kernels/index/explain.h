@@ -9,6 +9,9 @@
 
 extern void rv_explain_init(void);
 /* A scan of the index has ended: its figures are the latest. by_order: it was asked for rows in order, within no range. */
+/* Lines of EXPLAIN. */
+struct ExplainState;
+extern void rv_explain_stats(const RvScanStats *stats, bool by_order, bool verbose, struct ExplainState *es);
 extern void rv_explain_remember(Relation index, const RvScanStats *stats, bool by_order);
 
 #endif							/* RV_INDEX_EXPLAIN_H */

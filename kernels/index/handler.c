@@ -10,6 +10,7 @@
 #include "utils/syscache.h"
 
 #include "explain.h"
+#include "filter.h"
 #include "index.h"
 #include "range.h"
 
@@ -91,6 +92,7 @@ rv_index_init(void)
 {
 	rv_options_init();
 	rv_range_init();
+	rv_filter_init();
 	rv_explain_init();
 	rv_cost_init();
 	rv_image_init();

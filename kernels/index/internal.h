@@ -267,6 +267,8 @@ extern uint64 rv_delta_bulk_delete(Relation index, BlockNumber head, IndexBulkDe
 
 /* ---- images.c, sweep.c --------------------------------------------------------------------------------------------- */
 
+#define RV_MAX_RUNS 32
+
 /* A segment's bytes, mapped; counted references, backend-local. */
 typedef struct RvImage
 {
@@ -277,6 +279,8 @@ typedef struct RvImage
 	rv_segment *segment;
 	rv_segment_info info;
 	bool		in_memory;		/* temporary tables: anonymous memory, no file */
+	uint32		n_runs;			/* of ascending keys; 0: not known yet, more than fit: RV_MAX_RUNS + 1 */
+	uint32		run_starts[RV_MAX_RUNS];
 } RvImage;
 
 /* Maps the image of a segment, making its file from the pages when it is missing or wrong. NULL: the pages are no

@@ -11,6 +11,7 @@
 #include "access/reloptions.h"
 #include "utils/guc.h"
 
+#include "filter.h"
 #include "index.h"
 #include "range.h"
 
@@ -122,6 +123,9 @@ rv_options_init(void)
 							NULL, &rv_delta_limit_kb, 4096, 64, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomBoolVariable("ruvector.enable_range_scan", "Lets indexes answer comparisons of a distance with a radius",
 							 NULL, &rv_enable_range_scan, true, PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
+	DefineCustomBoolVariable("ruvector.enable_filtered_scan",
+							 "Lets an index look for the nearest among the rows that other indexes find for a filter", NULL,
+							 &rv_enable_filtered_scan, true, PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
 	DefineCustomBoolVariable("ruvector.background_maintenance", "Lets a background worker seal and merge",
 							 "When off, the inserting session does it.", &rv_background_maintenance, true, PGC_USERSET, 0,
 							 NULL, NULL, NULL);

@@ -104,6 +104,7 @@ rv_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int nor
 	state->any_returned = false;
 	state->seen = 0;
 	state->range = NULL;
+	state->filter = NULL;
 	state->recheck = false;
 	state->n_rows = 0;
 	state->next_row = 0;
@@ -124,6 +125,12 @@ add_delta(RvScan *state, const RvDelta *delta)
 
 		if ((i & 1023) == 0)
 			CHECK_FOR_INTERRUPTS();
+		if (state->filter != NULL)
+		{
+			if (!rv_filter_admits(state->filter, item.key))
+				continue;
+			state->stats.admitted++;
+		}
 		if (!state->all_equal)
 			item.distance = rv_fetch_distance_to(state->fetch, PointerGetDatum(delta->items[i].value));
 		rv_queue_push(&state->exact, &item);
@@ -193,6 +200,7 @@ begin(IndexScanDesc scan)
 	state->stats.scans++;
 	state->stats.segments = state->view->n_segments;
 	state->stats.delta_rows = state->view->delta->count;
+	state->stats.filtered = state->filter != NULL;
 
 	value = find_query(scan);
 	state->all_equal = value == NULL;
@@ -215,9 +223,16 @@ begin(IndexScanDesc scan)
 		RvStream   *stream = &state->streams[i];
 
 		stream->segment = &state->view->segments[i];
+		stream->tombstones = stream->segment->tombstones;
 		stream->horizon = -get_float8_infinity();
 		state->n_streams = i + 1;
-		if (!state->all_equal)
+		if (state->filter != NULL)
+		{
+			stream->tombstones = rv_filter_segment(state->filter, stream->segment, &stream->admitted);
+			stream->ended = stream->admitted == 0;
+			state->stats.admitted += stream->admitted;
+		}
+		if (!state->all_equal && !stream->ended)
 			rv_stream_start(scan, stream, &query);
 	}
 	if (scan->numberOfOrderBys == 0)
@@ -233,7 +248,7 @@ static void
 next_slots(RvScan *state, uint32 number)
 {
 	RvStream   *stream = &state->streams[number];
-	const uint64 *tombstones = stream->segment->tombstones;
+	const uint64 *tombstones = stream->tombstones;
 	uint32		slots = stream->segment->entry.slots;
 	int			found = 0;
 
@@ -257,7 +272,8 @@ next_slots(RvScan *state, uint32 number)
 /* The whole next batch of a stream goes to the queue, but a graph search is least sure of the far end of a batch: only
  * what is as near as a half of the first one, or as the nearest few of a later one, is returned before the next is there.
  * (A later batch has as many candidates as all before it together, so that is a half again.) Otherwise many of the rows
- * that a filter lets through would turn up late. With a radius, one batch is all there is. */
+ * that a filter lets through would turn up late. With a radius, one batch is all there is; where every candidate was looked
+ * at, the engine knows what is surely before the next batch. */
 static void
 next_batch(IndexScanDesc scan, uint32 number)
 {
@@ -267,6 +283,7 @@ next_batch(IndexScanDesc scan, uint32 number)
 	float	   *estimates = NULL;
 	uint32		n = 0;
 	uint32		near;
+	double		floor;
 
 	while (!stream->ended && (!batch_end || state->range != NULL))
 	{
@@ -287,8 +304,11 @@ next_batch(IndexScanDesc scan, uint32 number)
 		state->seen += count;
 		state->stats.candidates += count;
 	}
+	floor = rv_search_floor(stream->search);
 	near = n / (stream->batches == 0 ? FIRST_BATCH_AHEAD : LATER_BATCH_AHEAD);
-	if (n > 0 && estimates[near] > stream->horizon)
+	if (!isinf(floor))
+		stream->horizon = Max(stream->horizon, floor);
+	else if (n > 0 && estimates[near] > stream->horizon)
 		stream->horizon = estimates[near];
 	if (estimates != NULL)
 		pfree(estimates);
@@ -302,18 +322,18 @@ next_batch(IndexScanDesc scan, uint32 number)
 static bool
 next_equal(const RvScan *state, RvCandidate *item)
 {
-	const RvViewSegment *segment;
+	const RvStream *stream;
 
 	if (item->slot + 1 >= item->end)
 		return false;
-	segment = state->streams[item->stream].segment;
+	stream = &state->streams[item->stream];
 	do
 		item->slot++;
-	while (item->slot < item->end && segment->tombstones != NULL &&
-		   (segment->tombstones[item->slot / 64] >> (item->slot % 64) & 1) != 0);
+	while (item->slot < item->end && stream->tombstones != NULL &&
+		   (stream->tombstones[item->slot / 64] >> (item->slot % 64) & 1) != 0);
 	if (item->slot == item->end)
 		return false;
-	item->key = rv_segment_key(segment->image->segment, item->slot);
+	item->key = rv_segment_key(stream->segment->image->segment, item->slot);
 	return true;
 }
 
@@ -346,7 +366,7 @@ take_nearest(RvScan *state)
 
 	if (!next_equal(state, &equal))
 		return item;
-	if (rv_iterative_scan == RV_ITERATIVE_OFF || state->seen < (uint64) rv_max_scan_tuples)
+	if (rv_iterative_scan == RV_ITERATIVE_OFF || state->filter != NULL || state->seen < (uint64) rv_max_scan_tuples)
 	{
 		state->seen++;
 		rv_queue_push(&state->exact, &equal);
@@ -356,7 +376,8 @@ take_nearest(RvScan *state)
 	return item;
 }
 
-/* What grows from batch to batch, against work_mem; the other bound is on the rows. */
+/* What grows from batch to batch, against work_mem; the other bound is on the rows. Not for a filtered scan: the planner may
+ * take it for what is to return every row that passes. */
 static bool
 past_bounds(RvScan *state)
 {
@@ -398,7 +419,7 @@ refill(IndexScanDesc scan)
 			if (state->exact.count == 0)
 				next_slots(state, i);
 		}
-		else if (state->range == NULL && stream->batches > 0 && past_bounds(state))
+		else if (state->range == NULL && state->filter == NULL && stream->batches > 0 && past_bounds(state))
 			stream->ended = true;
 		else
 			next_batch(scan, i);

@@ -8,6 +8,7 @@
 #include "internal.h"
 
 #include "fetch.h"
+#include "filter.h"
 #include "queue.h"
 #include "range.h"
 
@@ -20,6 +21,8 @@ typedef struct RvScanStats
 	uint32		delta_rows;
 	uint64		scans;
 	uint64		candidates;		/* hits that segments gave */
+	bool		filtered;
+	uint64		admitted;		/* rows that the filter lets through */
 	uint64		exact;			/* distances computed from the heap */
 	uint64		invisible;		/* heap tuples of candidates that the snapshot does not see */
 	uint64		late;			/* rows left out because a farther one had been returned */
@@ -36,6 +39,8 @@ typedef struct RvScanStats
 typedef struct RvStream
 {
 	RvViewSegment *segment;
+	const uint64 *tombstones;	/* of the segment, and of what the filter leaves out; or NULL */
+	uint32		admitted;		/* slots that the filter lets through; 0: there is none */
 	rv_search  *search;
 	rv_scratch *scratch;
 	uint32		next_slot;		/* when every row is as near as any other */
@@ -63,6 +68,7 @@ typedef struct RvScan
 	bool		recheck;		/* the condition is about another query than the order: the executor sees to it */
 	uint64		seen;			/* candidates of this rescan */
 	const RvRange *range;		/* NULL: no radius */
+	const RvFilter *filter;		/* NULL: all rows; else set between a (re)scan and its first row */
 	uint64	   *rows;			/* within the range, when no order is asked for: in order of the heap */
 	Size		n_rows;
 	Size		next_row;

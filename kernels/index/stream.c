@@ -75,7 +75,8 @@ rv_stream_start(IndexScanDesc scan, RvStream *stream, const rv_vector *query)
 	/* without iteration a scan of lists returns all that is in those it probes */
 	if (state->view->meta.kind == RV_KIND_IVF && rv_iterative_scan == RV_ITERATIVE_OFF)
 		options.ef = Max(stream->segment->entry.slots, 1);
-	options.tombstones = stream->segment->tombstones;
+	options.tombstones = stream->tombstones;
+	options.admitted = stream->admitted;
 	options.interrupt = &InterruptPending;
 	options.by_vector = scan->numberOfOrderBys > 0;
 	options.whole = rv_iterative_scan == RV_ITERATIVE_OFF ? 0 : most_read_whole();

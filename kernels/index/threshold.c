@@ -37,6 +37,7 @@
 #include "utils/selfuncs.h"
 #include "utils/syscache.h"
 
+#include "filter.h"
 #include "range.h"
 
 bool		rv_enable_range_scan = true;
@@ -475,13 +476,14 @@ plan_thresholds(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rt
 
 	if (previous_hook != NULL)
 		previous_hook(root, rel, rti, rte);
-	if (!rv_enable_range_scan || rte->rtekind != RTE_RELATION || rte->inh || rte->tablesample != NULL ||
-		!IS_SIMPLE_REL(rel) || IS_DUMMY_REL(rel))
+	if (rte->rtekind != RTE_RELATION || rte->inh || rte->tablesample != NULL || !IS_SIMPLE_REL(rel) || IS_DUMMY_REL(rel))
 		return;
 	foreach(cell, rel->indexlist)
 		any = any || is_ours(lfirst(cell));
-	if (any)
+	if (any && rv_enable_range_scan)
 		add_threshold_paths(root, rel);
+	if (any)
+		rv_filter_paths(root, rel);
 }
 
 void

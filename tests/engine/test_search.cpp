@@ -207,6 +207,65 @@ many_equal_vectors_come_in_order()
 	rv_search_free(search);
 }
 
+/* Of few that are admitted each comes once, and none below the floor that an earlier batch has left. A query among them, and
+ * one far from all, to which codes cannot tell one distance from another. */
+static void
+admitted_come_in_order(rv_kind kind, rv_metric metric, uint32_t dims, rv_quantization quantization)
+{
+	Vectors		vectors = clustered(2000, dims, test_seed() + 9);
+	Vectors		queries = queries_near(vectors, 3, test_seed() + 10);
+	rv_spec		spec = make_spec(kind, metric, dims);
+	std::vector<uint64_t> tombstones(2000 / 64 + 1, ~static_cast<uint64_t>(0));
+	rv_search_options options = {};
+	std::set<uint64_t> admitted;
+
+	spec.quantization = quantization;
+	queries.push_back(queries[0]);
+	for (float &x : queries.back())
+		x = x * 1000 + 5000;
+	Built		built(builder_of(spec, vectors));
+	std::mt19937_64 random(test_seed() + 11);
+
+	for (uint32_t slot = 0; slot < 2000; slot++)
+		if (random() % 7 == 0)
+		{
+			tombstones[slot / 64] &= ~(static_cast<uint64_t>(1) << (slot % 64));
+			admitted.insert(rv_segment_key(built.segment, slot));
+		}
+	options.ef = 20;
+	options.tombstones = tombstones.data();
+	options.admitted = static_cast<uint32_t>(admitted.size());
+	for (const auto &q : queries)
+	{
+		rv_search  *search = start_search(built.segment, q, options);
+		std::set<uint64_t> keys;
+		rv_search_stats stats;
+
+		for (;;)
+		{
+			const double floor = rv_search_floor(search);
+			rv_hit		hits[2000];
+			rv_error	error;
+			uint32_t	count;
+			bool		batch_end;
+
+			CHECK(rv_search_next(search, hits, 2000, &count, &batch_end, &error) == RV_OK);
+			if (count == 0)
+				break;
+			for (uint32_t i = 0; i < count; i++)
+			{
+				CHECK(admitted.count(hits[i].key) == 1 && keys.insert(hits[i].key).second);
+				CHECK(exact_distance(metric, q, vectors[hits[i].key]) >= floor * (1 - 1e-6) - 1e-6);
+				CHECK(i == 0 || hits[i - 1].estimate <= hits[i].estimate);
+			}
+		}
+		CHECK(keys == admitted);
+		rv_search_stats_get(search, &stats);
+		CHECK(stats.visited == admitted.size(), "%llu", static_cast<unsigned long long>(stats.visited));
+		rv_search_free(search);
+	}
+}
+
 /* Everything within the radius is there, whatever the radius; what is not undecided is right. */
 static void
 range_is_exact(rv_kind kind, rv_metric metric, uint32_t dims)
@@ -403,6 +462,11 @@ main()
 		interrupt_keeps_the_state(kind);
 		empty_and_single(kind);
 	}
+	for (rv_quantization quantization : {RV_QUANTIZATION_NONE, RV_QUANTIZATION_F16, RV_QUANTIZATION_SQ8, RV_QUANTIZATION_BINARY})
+		for (rv_metric metric : METRICS)
+			for (uint32_t dims : {3, 300})
+				for (rv_kind kind : {RV_KIND_FLAT, RV_KIND_HNSW, RV_KIND_IVF})
+					admitted_come_in_order(kind, metric, dims, quantization);
 	many_equal_vectors_come_in_order();
 	a_winding_curve_is_found_again();
 	return 0;
