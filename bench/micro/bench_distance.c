@@ -3,7 +3,8 @@
  * bench_distance.c: nanoseconds a call of each kernel at each level, for vectors that are in the first-level cache.
  *
  * Calls follow one another without depending on one another, as in a search that has its candidates prefetched: this
- * is throughput, not latency. A number is the smallest of RUNS; dot4 and dot_bits4 are given for one row of the four.
+ * is throughput, not latency. A number is the smallest of RUNS; dot4 and dot_bits4 are given for one row of the four,
+ * dots_u8_i8 for one product of the 64 of four points with a block.
  * dims of a bit kernel are bits; of pq_sum and fastscan they are n_sub * 4 (fastscan: for the block of 32 codes).
  * Usage: bench_distance [kernel name part].
  */
@@ -37,6 +38,8 @@ static uint64_t planes[MAX_DIMS / 64 * RV_QUERY_BITS],
 static uint8_t luts[MAX_DIMS / 4 * 16],
 			block[MAX_DIMS / 4 * 16],
 			pq_code[MAX_DIMS / 4];
+static uint8_t tile_block[RV_TILE_BLOCK * MAX_DIMS];
+static int32_t tile_out[4 * RV_TILE_BLOCK];
 static float work[2048];
 
 static volatile double sink;
@@ -109,6 +112,7 @@ CALLS_OURS(l2_squared_f32_f16, sink = (double) t->l2_squared_f32_f16(float_a, ha
 CALLS_OURS(dot_f32_f16, sink = (double) t->dot_f32_f16(float_a, half_b, n))
 CALLS_OURS(l1_f32_f16, sink = (double) t->l1_f32_f16(float_a, half_b, n))
 CALLS_OURS(dot4_i16_i8, if (c % 4 == 0) t->dot4_i16_i8(query_i16, code_rows, n, out_i32))
+CALLS_OURS(dots_u8_i8, if (c % 64 == 0) t->dots_u8_i8(codes_b[0], MAX_DIMS, 4, tile_block, 1, n / 4 * 4, tile_out))
 CALLS_OURS(l1_i8, sink = (double) t->l1_i8(codes_a, codes_b[c & 3], n))
 CALLS_OURS(l1_f32_i8, sink = (double) t->l1_f32_i8(float_a, codes_b[c & 3], 0.01f, 0.1f, n))
 CALLS_OURS(l2_squared_f32_i8, sink = (double) t->l2_squared_f32_i8(float_a, codes_b[c & 3], 0.01f, 0.1f, n))
@@ -148,7 +152,7 @@ static const struct
 	ENTRY(l2_squared_f32), ENTRY(dot_f32), ENTRY(l1_f32), ENTRY(cosine_f32), ENTRY(dot4_f32),
 	ENTRY(l2_squared_f16), ENTRY(dot_f16), ENTRY(l1_f16), ENTRY(cosine_f16),
 	ENTRY(l2_squared_f32_f16), ENTRY(dot_f32_f16), ENTRY(l1_f32_f16),
-	ENTRY(dot_i16_i8), ENTRY(dot4_i16_i8), ENTRY(dot_i8), ENTRY(l2_squared_i8), ENTRY(l1_i8), ENTRY(l1_f32_i8), ENTRY(l2_squared_f32_i8),
+	ENTRY(dot_i16_i8), ENTRY(dot4_i16_i8), ENTRY(dot_i8), ENTRY(dots_u8_i8), ENTRY(l2_squared_i8), ENTRY(l1_i8), ENTRY(l1_f32_i8), ENTRY(l2_squared_f32_i8),
 	ENTRY(hamming), ENTRY(jaccard), ENTRY(dot_bits), ENTRY(dot_bits4),
 	ENTRY(pq_sum), ENTRY(fastscan), ENTRY(hadamard), ENTRY(f16_to_f32), ENTRY(f32_to_f16)
 };

@@ -96,6 +96,7 @@ fill_levels(void)
 	rv_avx2_bits(t);
 	rv_avx2_pq(t);
 	rv_avx2_decimal(t);
+	rv_avx2_tile(t);
 
 	/* Filling the table runs code of that level: the compiler moves pointers with its widest registers. */
 	if (!available[RV_SIMD_AVX512])
@@ -106,6 +107,7 @@ fill_levels(void)
 	rv_avx512_float(t);
 	rv_avx512_i8(t);
 	rv_avx512_bits(t);
+	rv_avx512_tile(t);
 }
 
 #elif defined(__aarch64__)

@@ -30,6 +30,7 @@ typedef uint16_t rv_half;		/* IEEE 754 binary16, as stored */
 
 #define RV_QUERY_BITS 4			/* bit planes of a query against 1-bit codes */
 #define RV_FASTSCAN_BLOCK 32	/* codes a block of the 4-bit look-up scan */
+#define RV_TILE_BLOCK 16		/* vectors a block of dots_u8_i8 */
 
 #define RV_DECIMAL_BLOCK 16		/* float32 whose digits are found at once */
 #define RV_DECIMAL_ZERO 64		/* what is added to a decimal exponent */
@@ -75,6 +76,11 @@ typedef struct rv_kernel_table
 	int32_t		(*dot_i8) (const int8_t *a, const int8_t *b, size_t n);
 	int32_t		(*l2_squared_i8) (const int8_t *a, const int8_t *b, size_t n);
 	int32_t		(*l1_i8) (const int8_t *a, const int8_t *b, size_t n);
+	/* every point with every vector of blocks of RV_TILE_BLOCK: out[p * n_blocks * 16 + b * 16 + j] = dot of the int8[n] at
+	 * points + p * stride with vector j of block b. A block is uint8[n / 4][16][4]: four values of each of its vectors, then
+	 * the next four. n: a multiple of 4, <= 32768; exact (32768 * 255 * 128 < 2^31) */
+	void		(*dots_u8_i8) (const int8_t *points, size_t stride, size_t n_points, const uint8_t *blocks, size_t n_blocks, size_t n,
+							   int32_t *out);
 	/* sum |q[i] - (scale * x[i] + offset)| and sum (q[i] - (scale * x[i] + offset))^2 */
 	float		(*l1_f32_i8) (const float *q, const int8_t *x, float scale, float offset, size_t n);
 	float		(*l2_squared_f32_i8) (const float *q, const int8_t *x, float scale, float offset, size_t n);

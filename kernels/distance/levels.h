@@ -27,10 +27,12 @@ void		rv_avx2_i8(rv_kernel_table *t);
 void		rv_avx2_bits(rv_kernel_table *t);
 void		rv_avx2_pq(rv_kernel_table *t);
 void		rv_avx2_decimal(rv_kernel_table *t);
+void		rv_avx2_tile(rv_kernel_table *t);
 
 void		rv_avx512_float(rv_kernel_table *t);
 void		rv_avx512_i8(rv_kernel_table *t);
 void		rv_avx512_bits(rv_kernel_table *t);
+void		rv_avx512_tile(rv_kernel_table *t);
 #elif defined(__aarch64__)
 void		rv_neon_float(rv_kernel_table *t);
 void		rv_neon_i8(rv_kernel_table *t);

@@ -58,6 +58,21 @@ l1_i8(const int8_t *a, const int8_t *b, size_t n)
 	return (int32_t) sum;
 }
 
+static void
+dots_u8_i8(const int8_t *points, size_t stride, size_t n_points, const uint8_t *blocks, size_t n_blocks, size_t n, int32_t *out)
+{
+	for (size_t p = 0; p < n_points; p++)
+		for (size_t b = 0; b < n_blocks; b++)
+		{
+			int32_t		sums[RV_TILE_BLOCK] = {0};
+
+			for (size_t i = 0; i < n; i++)
+				for (size_t j = 0; j < RV_TILE_BLOCK; j++)
+					sums[j] += points[p * stride + i] * blocks[(b * n + i / 4 * 4) * RV_TILE_BLOCK + j * 4 + i % 4];
+			memcpy(out + (p * n_blocks + b) * RV_TILE_BLOCK, sums, sizeof(sums));
+		}
+}
+
 static float
 l1_f32_i8(const float *query, const int8_t *x, float scale, float offset, size_t n)
 {
@@ -189,6 +204,7 @@ rv_scalar_codes(rv_kernel_table *t)
 	t->dot_i8 = dot_i8;
 	t->l2_squared_i8 = l2_squared_i8;
 	t->l1_i8 = l1_i8;
+	t->dots_u8_i8 = dots_u8_i8;
 	t->l1_f32_i8 = l1_f32_i8;
 	t->l2_squared_f32_i8 = l2_squared_f32_i8;
 	t->hamming = hamming;

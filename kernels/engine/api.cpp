@@ -62,6 +62,15 @@ rv_builder_new(const rv_spec *spec, const rv_segment *model, rv_builder **out, r
 }
 
 rv_status
+rv_builder_add_threads(rv_builder *builder, int threads, rv_error *error)
+{
+	return guarded(error, [&] {
+		builder->use_threads(threads);
+		return RV_OK;
+	});
+}
+
+rv_status
 rv_builder_add(rv_builder *builder, const rv_vector *vector, uint64_t key, rv_error *error)
 {
 	return guarded(error, [&] {

@@ -4,12 +4,16 @@
  */
 #include "engine/builder.h"
 
+#include <algorithm>
+
 using namespace rv;
 
 namespace
 {
 
 constexpr size_t SAMPLE_BYTES = 16u << 20;	/* 10,900 vectors of 384 dims: the mean is then known to 1 % of the spread */
+constexpr size_t BATCH_BYTES = 4u << 20;	/* afterwards, with several threads: a few milliseconds of work */
+constexpr uint32_t CODED_CHUNK = 64;	/* vectors a job */
 constexpr uint32_t MAX_NODES = INT32_MAX;	/* a search marks expanded nodes in the highest bit */
 
 uint64_t
@@ -25,20 +29,29 @@ hash_record(const uint8_t *record, size_t size)
 	return mix64(h);
 }
 
-/* Zeros of both signs are one. */
+/* Zeros of both signs are one. Four parts, so that a multiplication need not wait for the one before. */
 uint32_t
 hash_vector(const float *x, uint32_t dims)
 {
-	uint64_t	h = dims;
+	uint64_t	h[4] = {dims, 1, 2, 3};
+	uint32_t	i = 0;
 
-	for (uint32_t i = 0; i < dims; i++)
+	for (; i + 8 <= dims; i += 8)
+		for (uint32_t lane = 0; lane < 4; lane++)
+		{
+			const float pair[2] = {x[i + 2 * lane] + 0.0f, x[i + 2 * lane + 1] + 0.0f};
+
+			h[lane] = (h[lane] ^ load<uint64_t>(pair)) * 0x9fb21c651e98df25u;
+			h[lane] ^= h[lane] >> 29;
+		}
+	for (; i < dims; i++)
 	{
 		const float value = x[i] + 0.0f;
 
-		h = (h ^ load<uint32_t>(reinterpret_cast<const uint8_t *>(&value))) * 0x9fb21c651e98df25u;
-		h ^= h >> 29;
+		h[0] = (h[0] ^ load<uint32_t>(&value)) * 0x9fb21c651e98df25u;
+		h[0] ^= h[0] >> 29;
 	}
-	return static_cast<uint32_t>(mix64(h));
+	return static_cast<uint32_t>(mix64(mix64(h[0] ^ mix64(h[1])) ^ mix64(h[2] ^ mix64(h[3]))));
 }
 
 }								/* namespace */
@@ -47,6 +60,7 @@ rv_builder::rv_builder(const rv_spec &spec_, const rv_segment *like)
 	: spec(spec_), primary_(rv::primary_spec(spec_)), kind_(record_kind(primary_)),
 	  waiting_(size_t{spec_.dims} * sizeof(float)), records_(stored_stride(primary_)), stored_(stored_stride(spec_)), traversal_(traversal_stride(spec_)), linked_(sq8_stride(spec_.dims))
 {
+	adding_ = std::make_unique<Jobs>(1);
 	model.dims = spec.dims;
 	model.metric = spec.metric;
 	if (kind_ != RecordKind::bits && kind_ != RecordKind::sparse)
@@ -107,14 +121,48 @@ rv_builder::train()
 	trained = true;
 }
 
+/* Codes what waits, on as many threads as there are for it. Nodes are numbered as they were added whatever the number. */
 void
 rv_builder::flush()
 {
-	train();
-	for (size_t i = 0; i < waiting_keys_.size(); i++)
-		code(waiting(i), waiting_keys_[i]);
-	waiting_.clear();
-	waiting_keys_ = std::vector<uint64_t>();
+	const uint32_t n = static_cast<uint32_t>(waiting_keys_.size());
+	const uint32_t first = records_.count();
+	std::vector<uint32_t> made(n);
+	const bool	sampled = !trained;
+	Jobs	   *jobs = jobs_ != nullptr ? jobs_.get() : adding_.get();
+
+	if (!trained)
+		train();
+	records_.resize(first + n);
+	{
+		const SignalsBlocked blocked;
+
+		jobs->for_each((n + CODED_CHUNK - 1) / CODED_CHUNK, [&](int, uint32_t chunk) {
+			for (uint32_t i = chunk * CODED_CHUNK; i < std::min(n, (chunk + 1) * CODED_CHUNK); i++)
+				made[i] = encode(waiting(i), records_.at(first + i));
+		});
+	}
+	records_.truncate(first);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		const uint8_t *record = records_.at(first + i);
+		uint8_t    *to = records_.append();
+
+		if (to != record)
+			memcpy(to, record, records_.stride());
+		append_key(made[i], waiting_keys_[i]);
+	}
+	waiting_keys_.clear();
+	if (sampled)
+		waiting_.clear();		/* more than will wait from now on */
+	else
+		waiting_.truncate(0);
+}
+
+void
+rv_builder::use_threads(int threads)
+{
+	adding_ = std::make_unique<Jobs>(threads);
 }
 
 void
@@ -145,43 +193,37 @@ rv_builder::add(const rv_vector *vector, uint64_t key)
 	read_dense(vector, spec.element, spec.dims, buffer_.data());
 	if (spec.metric == RV_METRIC_COSINE && !(norm_f64(buffer_.data(), spec.dims) > 0))
 		fail(RV_INVALID, "a zero vector has no cosine distance");
-	if (trained)
+	if (trained && adding_->threads() == 1)
 	{
-		code(buffer_.data(), key);
+		const uint32_t hash = encode(buffer_.data(), records_.append());
+
+		append_key(hash, key);
 		return;
 	}
 	memcpy(waiting_.append(), buffer_.data(), spec.dims * sizeof(float));
 	waiting_keys_.push_back(key);
-	if (waiting_keys_.size() * spec.dims * sizeof(float) >= SAMPLE_BYTES)
+	if (waiting_keys_.size() * spec.dims * sizeof(float) >= (trained ? BATCH_BYTES : SAMPLE_BYTES))
 		flush();
 }
 
-/* x: as the caller gave it; may be buffer_. */
-void
-rv_builder::code(const float *x, uint64_t key)
+/* x: as the caller gave it; overwritten. Returns its hash. */
+uint32_t
+rv_builder::encode(float *x, uint8_t *record) const
 {
 	const double norm = norm_f64(x, spec.dims);
 	const uint32_t hash = hash_vector(x, spec.dims);
+	const bool	to_unit = kind_ == RecordKind::sq8 && spec.metric == RV_METRIC_COSINE;
 
-	if (x != buffer_.data())
-		std::copy(x, x + spec.dims, buffer_.begin());
-	if (kind_ == RecordKind::sq8 && spec.metric == RV_METRIC_COSINE)
-	{
-		for (float &v : buffer_)
-			v = static_cast<float>(v / norm);
-		code_prime(2 * FLOAT_EPSILON, norm, hash, key);
-	}
-	else
-		code_prime(0, norm, hash, key);
+	for (uint32_t d = 0; to_unit && d < spec.dims; d++)
+		x[d] = static_cast<float>(x[d] / norm);
+	encode_prime(x, to_unit ? 2 * FLOAT_EPSILON : 0, norm, record);
+	return hash;
 }
 
-/* buffer_: x' of model.h when it is to be rotated, else x; within error of the truth. It is overwritten. */
+/* x: x' of model.h when it is to be rotated, else x; within error of the truth. It is overwritten. */
 void
-rv_builder::code_prime(double error, double norm, uint32_t hash, uint64_t key)
+rv_builder::encode_prime(float *x, double error, double norm, uint8_t *record) const
 {
-	float	   *x = buffer_.data();
-	uint8_t    *record = records_.append();
-
 	switch (kind_)
 	{
 		case RecordKind::f32:
@@ -196,11 +238,12 @@ rv_builder::code_prime(double error, double norm, uint32_t hash, uint64_t key)
 		default:
 			model.to_code_space(x, x);
 
+			const double length = norm_f64(x, spec.dims);
+
 			/* As for a query: the rotation and the subtraction. */
-			encode_sq8(x, spec.dims, (model.rotation.error() + 2 * FLOAT_EPSILON) * norm_f64(x, spec.dims) + error, norm, record);
+			encode_sq8(x, spec.dims, length, (model.rotation.error() + 2 * FLOAT_EPSILON) * length + error, norm, record);
 			break;
 	}
-	append_key(hash, key);
 }
 
 void
@@ -215,7 +258,7 @@ rv_builder::add_segment(const rv_segment *segment, const uint64_t *tombstones)
 {
 	if (segment->spec.metric != spec.metric || segment->spec.element != spec.element || segment->spec.dims != spec.dims)
 		fail(RV_INVALID, "segment is of another metric, element or number of dimensions");
-	if (!trained && !waiting_keys_.empty())
+	if (!waiting_keys_.empty())
 		flush();
 	if (!trained)
 	{
@@ -278,7 +321,8 @@ rv_builder::add_node(const rv_segment *segment, uint32_t node, uint64_t key, boo
 			v = static_cast<float>(v * norm);
 		error = (error + FLOAT_EPSILON) * norm;
 	}
-	code_prime(error, norm, hash, key);
+	encode_prime(buffer_.data(), error, norm, records_.append());
+	append_key(hash, key);
 	if (verbatim && key_nodes.back() == nodes() - 1)
 	{
 		/* The record itself will be taken over; what was made of it only serves to link it. */
@@ -314,10 +358,7 @@ rv_builder::grow_table()
 	for (uint64_t entry : old)
 		if (entry != 0)
 		{
-			const uint8_t *record;
-			const uint32_t node = static_cast<uint32_t>(entry) - 1;
-			const size_t size = record_of(node, &record);
-			size_t		at = mix64(hash_record(record, size) + (hashes.empty() ? 0 : hashes[node])) & (table_.size() - 1);
+			size_t		at = (entry >> 32) & (table_.size() - 1);
 
 			while (table_[at] != 0)
 				at = (at + 1) & (table_.size() - 1);
@@ -340,7 +381,7 @@ rv_builder::find_or_append(uint32_t hash)
 	const bool	hashed = kind_ != RecordKind::bits && kind_ != RecordKind::sparse;
 	const uint64_t h = mix64(hash_record(record, size) + hash);
 	const uint64_t tag = h & 0xffffffff00000000u;
-	size_t		at = h & (table_.size() - 1);
+	size_t		at = (h >> 32) & (table_.size() - 1);
 
 	for (; table_[at] != 0; at = (at + 1) & (table_.size() - 1))
 	{

@@ -3,7 +3,7 @@
  * builder.h: the state of a builder: what was added, and the thread that finishes it.
  *
  * Vectors are coded when they are added, so that a builder holds codes and not float32; only the first SAMPLE_BYTES
- * wait as they came until the centre is known. A vector equal to an earlier one (the same record, and the same hash of
+ * wait as they came until the centre is known, and batches of BATCH_BYTES when several threads code them. A vector equal to an earlier one (the same record, and the same hash of
  * what was coded) becomes one more key of its node.
  * The builder owns everything; the worker thread only runs between start and the poll that reports an end, and
  * nothing else touches the builder then.
@@ -37,6 +37,7 @@ struct rv_builder
 	void		add(const rv_vector *vector, uint64_t key);
 	void		add_segment(const rv_segment *segment, const uint64_t *tombstones);
 	size_t		peak_bytes() const;
+	void		use_threads(int threads);
 	void		start(int threads);
 	rv_status	poll(int timeout_ms, rv_progress *progress, rv_error *error);
 
@@ -57,11 +58,11 @@ private:
 	uint32_t	nodes() const;
 	void		train();
 	void		flush();
-	void		code(const float *x, uint64_t key);
-	void		code_prime(double error, double norm, uint32_t hash, uint64_t key);
+	uint32_t	encode(float *x, uint8_t *record) const;
+	void		encode_prime(float *x, double error, double norm, uint8_t *record) const;
 	void		add_node(const rv_segment *segment, uint32_t node, uint64_t key, bool verbatim);
 	void		append_key(uint32_t hash, uint64_t key);
-	const float *waiting(size_t i) const { return reinterpret_cast<const float *>(waiting_.at(static_cast<uint32_t>(i))); }
+	float	   *waiting(uint32_t i) { return reinterpret_cast<float *>(waiting_.at(i)); }
 	size_t		record_of(uint32_t node, const uint8_t **bytes) const;
 	uint32_t	find_or_append(uint32_t hash);
 	void		grow_table();
@@ -79,7 +80,8 @@ private:
 
 	const rv_spec primary_;		/* of records_ */
 	const rv::RecordKind kind_;
-	rv::Records waiting_;		/* float32, before the centre is known */
+	std::unique_ptr<rv::Jobs> adding_;	/* threads that code what was added */
+	rv::Records waiting_;		/* float32: before the centre is known, and until there is a batch for several threads */
 	std::vector<uint64_t> waiting_keys_;
 	std::vector<float> buffer_;
 	rv::Records records_;		/* one a node, as added */
@@ -90,7 +92,7 @@ private:
 	rv::Records traversal_;
 	rv::Records linked_;		/* SQ8, when records_ are something else */
 	std::unique_ptr<rv::ListBuilder> lists_;	/* IVF */
-	std::vector<uint64_t> table_;	/* open addressing: hash in the high half, node + 1 in the low; 0: free */
+	std::vector<uint64_t> table_;	/* open addressing: high half of the hash, which is the place, too, in the high half; node + 1 in the low; 0: free */
 
 	std::unique_ptr<rv::Jobs> jobs_;
 	std::thread thread_;

@@ -7,9 +7,6 @@
  */
 #include "engine/builder.h"
 
-#include <csignal>
-#include <pthread.h>
-
 #include "engine/graph_build.h"
 #include "engine/pq.h"
 
@@ -180,9 +177,9 @@ rv_builder::write(SegmentHeader *header, const GraphBuilder *graph)
 		graph->write(reinterpret_cast<uint32_t *>(blob.section(SectionId::graph)), blob.section(SectionId::upper));
 	if (lists_ != nullptr)
 	{
-		lists_->write(records_, jobs_.get(), blob.section(SectionId::centroids), blob.section(SectionId::list_offsets),
-					  blob.section(SectionId::lists));
-		records.copy_to(blob.section(SectionId::codes), lists_->order());
+		lists_->write(records_, records, jobs_.get(),
+					  {blob.section(SectionId::centroids), blob.section(SectionId::list_offsets), blob.section(SectionId::lists),
+					   blob.section(SectionId::codes)});
 		for (uint32_t &node : key_nodes)
 			node = lists_->positions()[node];
 	}
@@ -208,7 +205,7 @@ rv_builder::make_space()
 	if (!linked_apart())
 		return make_sq8_space(records_, model);
 	linked_.resize(nodes());
-	for_each_code([&](const float *u, double error, uint32_t i) { encode_sq8(u, spec.dims, error, 0, linked_.at(i)); });
+	for_each_code([&](const float *u, double error, uint32_t i) { encode_sq8(u, spec.dims, norm_f64(u, spec.dims), error, 0, linked_.at(i)); });
 	return make_sq8_space(linked_, model);
 }
 
@@ -219,8 +216,9 @@ rv_builder::finish()
 	SegmentHeader header = {};
 
 	jobs_->begin_phase(RV_PHASE_TRAINING, waiting_keys_.size());
-	if (!trained)
+	if (!trained || !waiting_keys_.empty())
 		flush();
+	waiting_.clear();
 	table_ = std::vector<uint64_t>();
 	buffer_ = std::vector<float>();
 	if (stored_apart())
@@ -250,36 +248,23 @@ rv_builder::finish()
 void
 rv_builder::start(int threads)
 {
-	sigset_t	all,
-				before;
-
 	if (started)
 		fail(RV_INVALID, "the builder was started already");
 	started = true;
 	jobs_ = std::make_unique<Jobs>(threads);
 
-	/* Signals belong to the caller's thread: its handlers must never run in ours. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	try
-	{
-		thread_ = std::thread([this] {
-			rv_error	error;
-			const rv_status status = guarded(&error, [this] { finish(); return RV_OK; });
-			std::lock_guard<std::mutex> guard(mutex_);
+	const SignalsBlocked blocked;
 
-			status_ = status;
-			error_ = error;
-			finished_ = true;
-			done_.notify_all();
-		});
-	}
-	catch (...)
-	{
-		pthread_sigmask(SIG_SETMASK, &before, nullptr);
-		throw;
-	}
-	pthread_sigmask(SIG_SETMASK, &before, nullptr);
+	thread_ = std::thread([this] {
+		rv_error	error;
+		const rv_status status = guarded(&error, [this] { finish(); return RV_OK; });
+		std::lock_guard<std::mutex> guard(mutex_);
+
+		status_ = status;
+		error_ = error;
+		finished_ = true;
+		done_.notify_all();
+	});
 }
 
 rv_status

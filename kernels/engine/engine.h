@@ -100,6 +100,10 @@ typedef struct rv_progress
  * between the two as they are. It is only read during this call. */
 rv_status	rv_builder_new(const rv_spec *spec, const rv_segment *model, rv_builder **out, rv_error *error);
 
+/* Lets rv_builder_add code dense vectors in batches on this many threads, its own among them; the others are joined before
+ * it returns. Without this call it is one. The segment is the same. */
+rv_status	rv_builder_add_threads(rv_builder *builder, int threads, rv_error *error);
+
 /* Vectors whose stored record comes out equal share a node; their keys all stay. Not while running. */
 rv_status	rv_builder_add(rv_builder *builder, const rv_vector *vector, uint64_t key, rv_error *error);
 

@@ -42,6 +42,15 @@ scan_block_size(uint32_t dims)
 
 bool		has_scan_codes(const rv_spec &spec);
 
+/* Where a list builder writes. */
+struct ListSections
+{
+	uint8_t    *centroids,
+			   *offsets,
+			   *scan,			/* NULL: no scan codes */
+			   *codes;			/* stored records, in the order of the nodes */
+};
+
 /* Divides the nodes of a builder into lists. */
 class ListBuilder
 {
@@ -61,7 +70,7 @@ public:
 	size_t		centroids_size() const;
 	size_t		offsets_size() const { return offsets_.size() * sizeof(uint32_t); }
 	size_t		scan_size() const;
-	void		write(const Records &codes, Jobs *jobs, uint8_t *centroids, uint8_t *offsets, uint8_t *scan) const;
+	void		write(const Records &codes, const Records &stored, Jobs *jobs, const ListSections &to);
 
 	static size_t peak_bytes(uint64_t nodes, const rv_spec &spec);
 
@@ -77,7 +86,8 @@ private:
 	void		set_bit_radius(const Records &codes, Jobs *jobs);
 	void		set_anchors(const Records &codes, Jobs *jobs);
 	void		point(const Records &codes, uint32_t node, float *out) const;
-	void		encode_block(const Records &codes, uint32_t list, uint32_t first, uint8_t *block, float *scratch) const;
+	void		write_list(const Records &codes, const Records &stored, uint32_t list, uint8_t *out, uint8_t *block);
+	void		encode_scan(const float *r, float square, float sum, float along, uint32_t j, uint8_t *block) const;
 
 	const rv_spec spec_,
 				primary_;		/* of the records that it is given */

@@ -77,11 +77,13 @@ ListBuilder::peak_bytes(uint64_t nodes, const rv_spec &spec)
 	if (spec.element == RV_ELEMENT_BIT)
 		return sample_size(nodes, spec) * sizeof(uint8_t *) + spec.lists * (3 * bits + 256 * sizeof(uint32_t)) + nodes * 16;
 
-	const size_t sample = static_cast<size_t>(sample_size(nodes, spec)) * spec.dims * sizeof(float);
+	/* Of a sampled point: float32, a code, and while seeds are chosen another. Of a centroid: the same, sums, and those that
+	 * may be taken back; of a thread, products with some points. */
+	const size_t sample = sample_size(nodes, spec) * (spec.dims * sizeof(float) + 2 * CodedPoints::bytes(spec.dims, 1));
 	const size_t scan = has_scan_codes(spec) ?
 		(nodes / RV_FASTSCAN_BLOCK + spec.lists) * scan_block_size(spec.dims) : 0;
 
-	return std::max(sample, scan) + static_cast<size_t>(spec.lists) * spec.dims * 20 + nodes * 16;
+	return std::max(sample, scan) + spec.lists * (static_cast<size_t>(spec.dims) * 24 + 1024) + nodes * 16;
 }
 
 /* What a vector is clustered by. */
@@ -151,10 +153,23 @@ ListBuilder::nearest(const Records &codes, uint32_t first, uint32_t n, uint32_t 
 	}
 
 	Floats		points(static_cast<size_t>(n) * spec_.dims);
+	const bool	coded = centroids_.tiles.usable() && record_kind(primary_) == RecordKind::sq8 && spec_.metric != RV_METRIC_IP;
+	CodedPoints own(spec_.dims, coded ? n : 0);
 
 	for (uint32_t i = 0; i < n; i++)
+	{
+		const uint8_t *record = codes.at(first + i);
+
 		point(codes, first + i, points.data() + static_cast<size_t>(i) * spec_.dims);
-	centroids_.nearest(points.data(), n, list, apart);
+		if (coded)
+		{
+			const CodeHead head = load<CodeHead>(record);
+
+			own.set(i, reinterpret_cast<const int8_t *>(record + sizeof(head)), head.scale,
+					head.scale * std::sqrt(static_cast<float>(head.square)));
+		}
+	}
+	centroids_.nearest(points.data(), n, list, apart, coded ? &own : nullptr);
 }
 
 /* The list of every node, and how well they fit. */
@@ -259,45 +274,27 @@ ListBuilder::set_bit_radius(const Records &codes, Jobs *jobs)
 	});
 }
 
-/* Radii, and under inner product the means. */
+/* Under inner product: the means. */
 void
 ListBuilder::set_anchors(const Records &codes, Jobs *jobs)
 {
 	const size_t dims = spec_.dims;
-	const bool	own = spec_.metric == RV_METRIC_IP;
 
-	radius_.assign(lists(), 0);
-	if (own)
-		anchors_.assign(centroids_.values.size(), 0);
+	anchors_.assign(centroids_.values.size(), 0);
 	jobs->for_each(lists(), [&](int, uint32_t list) {
 		std::vector<float> u(dims);
-		std::vector<double> sum(own ? dims : 0);
+		std::vector<double> sum(dims);
 		const uint32_t begin = offsets_[list];
 		const uint32_t end = offsets_[list + 1];
-		const float *anchor = centroids_.at(list);
-		double		radius = 0;
 
-		if (own)
-		{
-			for (uint32_t i = begin; i < end; i++)
-			{
-				decode_record(codes.at(order_[i]), primary_, model_, u.data());
-				for (size_t d = 0; d < dims; d++)
-					sum[d] += u[d];
-			}
-			for (size_t d = 0; begin < end && d < dims; d++)
-				anchors_[list * dims + d] = static_cast<float>(sum[d] / (end - begin));
-			anchor = anchors_.data() + list * dims;
-		}
 		for (uint32_t i = begin; i < end; i++)
 		{
-			const double error = decode_record(codes.at(order_[i]), primary_, model_, u.data());
-
+			decode_record(codes.at(order_[i]), primary_, model_, u.data());
 			for (size_t d = 0; d < dims; d++)
-				u[d] -= anchor[d];
-			radius = std::max(radius, norm_f64(u.data(), dims) * (1 + 1e-6) + error);
+				sum[d] += u[d];
 		}
-		radius_[list] = float_up(radius);
+		for (size_t d = 0; begin < end && d < dims; d++)
+			anchors_[list * dims + d] = static_cast<float>(sum[d] / (end - begin));
 	});
 }
 
@@ -331,117 +328,8 @@ ListBuilder::run(const Records &codes, Jobs *jobs)
 	arrange(list);
 	if (is_bits_)
 		set_bit_radius(codes, jobs);
-	else
+	else if (spec_.metric == RV_METRIC_IP)
 		set_anchors(codes, jobs);
-}
-
-size_t
-ListBuilder::centroids_size() const
-{
-	return bit_centroids_.values.size() + (centroids_.values.size() + anchors_.size() + radius_.size()) * sizeof(float) +
-		sizeof(ListFit);
-}
-
-size_t
-ListBuilder::scan_size() const
-{
-	size_t		blocks = 0;
-
-	if (!has_scan_codes(spec_))
-		return 0;
-	for (uint32_t list = 0; list < lists(); list++)
-		blocks += (offsets_[list + 1] - offsets_[list] + RV_FASTSCAN_BLOCK - 1) / RV_FASTSCAN_BLOCK;
-	return blocks * scan_block_size(spec_.dims);
-}
-
-/* Codes of the nodes from position first on, at most a block of them, all of one list. */
-void
-ListBuilder::encode_block(const Records &codes, uint32_t list, uint32_t first, uint8_t *block, float *scratch) const
-{
-	const uint32_t dims = spec_.dims;
-	const float *anchor = anchors_.empty() ? centroids_.at(list) : anchors_.data() + static_cast<size_t>(list) * dims;
-	uint8_t    *rows = block + 2 * RV_FASTSCAN_BLOCK * sizeof(float);
-	const uint32_t n = std::min<uint32_t>(RV_FASTSCAN_BLOCK, offsets_[list + 1] - first);
-
-	memset(block, 0, scan_block_size(dims));
-	for (uint32_t j = 0; j < n; j++)
-	{
-		double		square = 0,
-					sum = 0,
-					along = 0;	/* <a, s> */
-
-		decode_record(codes.at(order_[first + j]), primary_, model_, scratch);
-		for (uint32_t d = 0; d < dims; d += 4)
-		{
-			/* four dims in registers: a byte of the block is read and written once, and the sums wait less */
-			double		squares = 0,
-						sums = 0,
-						alongs = 0;
-			uint32_t	signs = 0;
-
-			for (uint32_t i = d; i < std::min(d + 4, dims); i++)
-			{
-				const float r = scratch[i] - anchor[i];
-				const bool	positive = !std::signbit(r);
-
-				squares += static_cast<double>(r) * r;
-				sums += std::fabs(r);
-				alongs += positive ? anchor[i] : -anchor[i];
-				signs |= static_cast<uint32_t>(positive) << (i - d);
-			}
-			square += squares;
-			sum += sums;
-			along += alongs;
-			rows[d / 4 * 16 + j % 16] |= static_cast<uint8_t>(signs << (j < 16 ? 0 : 4));
-		}
-
-		const double f = sum > 0 ? square / sum : 0;
-		const bool	ip = spec_.metric == RV_METRIC_IP;
-		const float base = ip ? 0 : static_cast<float>(square + 2 * f * along);
-		const float slope = static_cast<float>(ip ? f : 2 * f);
-
-		memcpy(block + j * sizeof(float), &base, sizeof(float));
-		memcpy(block + (RV_FASTSCAN_BLOCK + j) * sizeof(float), &slope, sizeof(float));
-	}
-}
-
-void
-ListBuilder::write(const Records &codes, Jobs *jobs, uint8_t *centroids, uint8_t *offsets, uint8_t *scan) const
-{
-	auto		append = [&](const auto &values) {
-		if (!values.empty())
-			memcpy(centroids, values.data(), values.size() * sizeof(float));
-		centroids += values.size() * sizeof(float);
-	};
-
-	if (!bit_centroids_.values.empty())
-		memcpy(centroids, bit_centroids_.values.data(), bit_centroids_.values.size());
-	centroids += bit_centroids_.values.size();
-	append(centroids_.values);
-	append(anchors_);
-	append(radius_);
-	memcpy(centroids, &fit_, sizeof(fit_));
-	memcpy(offsets, offsets_.data(), offsets_size());
-	if (!has_scan_codes(spec_))
-		return;
-
-	std::vector<uint8_t *> at(lists());
-	const size_t size = scan_block_size(spec_.dims);
-
-	for (uint32_t list = 0; list < lists(); list++)
-	{
-		at[list] = scan;
-		scan += (offsets_[list + 1] - offsets_[list] + RV_FASTSCAN_BLOCK - 1) / RV_FASTSCAN_BLOCK * size;
-	}
-	jobs->begin_phase(RV_PHASE_ENCODING, codes.count());
-	jobs->for_each(lists(), [&](int, uint32_t list) {
-		std::vector<float> scratch(spec_.dims);
-		uint8_t    *block = at[list];
-
-		for (uint32_t first = offsets_[list]; first < offsets_[list + 1]; first += RV_FASTSCAN_BLOCK, block += size)
-			encode_block(codes, list, first, block, scratch.data());
-		jobs->advance(offsets_[list + 1] - offsets_[list]);
-	});
 }
 
 }								/* namespace rv */

@@ -26,25 +26,31 @@ constexpr uint32_t CHUNK = 256;	/* points a job */
 
 /* Up to `lists` points, each drawn with probability proportional to its squared distance from those before. */
 std::vector<uint32_t>
-choose_seeds(const KMeansSpace &space, uint32_t n, const KMeansOptions &o, Jobs *jobs)
+choose_seeds(KMeansSpace *space, uint32_t n, const KMeansOptions &o, Jobs *jobs)
 {
 	const uint64_t wanted = std::max<uint64_t>(2 * o.lists, std::min<uint64_t>(SEEDING_POINTS_PER_LIST * o.lists,
 																			   SEEDING_MAX_DISTANCES / o.lists));
 	const uint32_t pool = static_cast<uint32_t>(std::min<uint64_t>(n, std::max<uint64_t>(wanted, 256)));
-	auto point = [&](uint32_t i) { return static_cast<uint32_t>(static_cast<uint64_t>(i) * n / pool); };
+	std::vector<uint32_t> points(pool);
+	for (uint32_t i = 0; i < pool; i++)
+		points[i] = static_cast<uint32_t>(static_cast<uint64_t>(i) * n / pool);
+	space->seed_from(points);
 
 	std::mt19937_64 random(o.seed);
 	std::vector<float> nearest(pool, INF);
+	std::vector<float> distance(pool);
 	std::vector<uint32_t> chosen;
 	uint32_t	pick = static_cast<uint32_t>(random() % pool);
 	for (uint32_t list = 0; list < o.lists; list++)
 	{
 		jobs->check_cancelled();
-		chosen.push_back(point(pick));
+		chosen.push_back(points[pick]);
+		space->distances(pick, distance.data());
+		nearest[pick] = 0;
 		double		total = 0;
 		for (uint32_t i = 0; i < pool; i++)
 		{
-			nearest[i] = std::min(nearest[i], space.squared(point(i), chosen.back()));
+			nearest[i] = std::min(nearest[i], distance[i]);
 			total += nearest[i];
 		}
 		if (!(total > 0))
@@ -122,7 +128,7 @@ void
 run_kmeans(KMeansSpace *space, uint32_t n, const KMeansOptions &options, Jobs *jobs)
 {
 	Assignment	a;
-	space->start(choose_seeds(*space, n, options, jobs));
+	space->start(choose_seeds(space, n, options, jobs));
 	a.list.assign(n, NO_ID);
 	a.apart.resize(n);
 	for (int iteration = 0; iteration < options.iterations; iteration++)

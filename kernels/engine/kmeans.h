@@ -6,6 +6,7 @@
 #define RV_KMEANS_H
 
 #include "engine/parallel.h"
+#include "engine/tiles.h"
 
 namespace rv
 {
@@ -42,13 +43,20 @@ struct Centroids
 	uint32_t	dims = 0;
 	Floats		values;
 	std::vector<float> half_squares;
+	CentroidTiles tiles;
 
 	uint32_t	count() const { return static_cast<uint32_t>(half_squares.size()); }
 	const float *at(uint32_t list) const { return values.data() + static_cast<size_t>(list) * dims; }
-	void		measure();		/* fills half_squares from values */
+	void		measure();		/* fills the others from values */
 
-	/* Of n points float32[n][dims]: list and, when it is not NULL, the squared distance from its centroid. */
-	void		nearest(const float *points, uint32_t n, uint32_t *list, float *apart) const;
+	/* Of n points float32[n][dims]: list, and squared distance from its centroid. coded: the same points from first on, or
+	 * NULL: they will be coded if that pays. */
+	void		nearest(const float *points, uint32_t n, uint32_t *list, float *apart, const CodedPoints *coded = nullptr,
+						uint32_t first = 0) const;
+
+private:
+	void		nearest_by_tiles(const float *points, uint32_t n, uint32_t *list, float *best, const CodedPoints &coded, uint32_t first) const;
+	void		nearest_by_floats(const float *points, uint32_t n, uint32_t *list, float *best) const;
 };
 
 /* Bit strings of `stride` bytes, as records have them. */
@@ -81,7 +89,8 @@ class KMeansSpace
 {
 public:
 	virtual ~KMeansSpace() = default;
-	virtual float squared(uint32_t a, uint32_t b) const = 0;	/* distance of two points */
+	virtual void seed_from(const std::vector<uint32_t> &pool) = 0;	/* before distances is called */
+	virtual void distances(uint32_t seed, float *out) const = 0;	/* squared, of the points of the pool from pool[seed] */
 	virtual void start(const std::vector<uint32_t> &points) = 0;	/* these are the centroids */
 	virtual uint32_t lists() const = 0;
 	virtual void nearest(uint32_t first, uint32_t n, uint32_t *list, float *apart) const = 0;

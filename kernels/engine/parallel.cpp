@@ -8,10 +8,24 @@
 #include "engine/parallel.h"
 
 #include <exception>
+#include <pthread.h>
 #include <thread>
 
 namespace rv
 {
+
+SignalsBlocked::SignalsBlocked()
+{
+	sigset_t	all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before_);
+}
+
+SignalsBlocked::~SignalsBlocked()
+{
+	pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
 
 void
 Jobs::begin_phase(rv_phase phase, uint64_t total)

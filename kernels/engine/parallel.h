@@ -6,6 +6,7 @@
 #define RV_PARALLEL_H
 
 #include <atomic>
+#include <csignal>
 #include <functional>
 #include <mutex>
 
@@ -13,6 +14,19 @@
 
 namespace rv
 {
+
+/* Signals belong to the caller's thread, and threads inherit its mask: while they are started, everything is blocked. */
+class SignalsBlocked
+{
+public:
+	SignalsBlocked();
+	~SignalsBlocked();
+	SignalsBlocked(const SignalsBlocked &) = delete;
+	SignalsBlocked &operator=(const SignalsBlocked &) = delete;
+
+private:
+	sigset_t	before_;
+};
 
 class Jobs
 {

@@ -69,8 +69,9 @@ sq8_stride(uint32_t dims)
 uint32_t	stored_stride(const rv_spec &spec);
 uint32_t	traversal_stride(const rv_spec &spec);
 
-/* u: float[dims] in the code space; slack: what is already between u and the truth. Records are written whole. */
-void		encode_sq8(const float *u, uint32_t dims, double slack, double norm, uint8_t *record);
+/* u: float[dims] in the code space, u_norm: norm_f64 of it; slack: what is already between u and the truth. Records are written
+ * whole. */
+void		encode_sq8(const float *u, uint32_t dims, double u_norm, double slack, double norm, uint8_t *record);
 void		encode_bits(const float *u, uint32_t dims, double slack, uint8_t *record);
 
 /* x: float[dims] in the caller's space, coded with scale and offset for L1; error: already there, in L1. */
@@ -104,6 +105,12 @@ double		decode_prime(const uint8_t *record, const rv_spec &spec, const Model &mo
 double		record_norm(const uint8_t *record, const rv_spec &spec);
 
 double		norm_f64(const float *x, size_t n);
+
+/* The largest |x|; infinite when one is not finite. */
+float		largest_magnitude(const float *x, uint32_t n);
+
+/* round((x - centre) * inverse), brought to [-127, 127] */
+void		round_codes(const float *x, uint32_t n, float centre, float inverse, int8_t *codes);
 
 /* How far a vector coded once may be from the truth, and still count as orthogonal to its error (bounds.h, delta). */
 double		orthogonal_slack(uint32_t dims, double norm);

@@ -37,6 +37,7 @@ public:
 	}
 
 	void		drop_last() { count_--; }
+	void		truncate(uint32_t count) { count_ = count; }	/* the memory stays, and what is in it */
 
 	void
 	resize(uint32_t count)
@@ -60,14 +61,6 @@ public:
 			blocks_[b].reset();
 		}
 		clear();
-	}
-
-	/* Copies everything to out, record order[i] at place i. */
-	void
-	copy_to(uint8_t *out, const std::vector<uint32_t> &order) const
-	{
-		for (size_t i = 0; i < order.size(); i++)
-			memcpy(out + i * stride_, at(order[i]), stride_);
 	}
 
 	void

@@ -242,7 +242,12 @@ add_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive
 			rv_status	status;
 
 			if (state->build == NULL)
+			{
 				state->build = rv_build_begin(state->build_context, &state->spec, NULL, index);
+				status = rv_builder_add_threads(state->build->builder, state->threads, &error);
+				if (status != RV_OK)
+					rv_report(status, &error, index);
+			}
 			status = rv_builder_add(state->build->builder, &vector, rv_key_of_tid(tid), &error);
 			if (status != RV_OK)
 				rv_report(status, &error, index);

@@ -129,6 +129,52 @@ check_decoded(const rv_kernel_table *t, int n, extreme kind, float special, plac
 	CHECK(close_enough(got2, l2, unit * abs2), "%s l2_squared_f32_i8 n %d: %g, not %g", rv_simd_level_name(t->level), n, (double) got2, l2);
 }
 
+static void
+check_tile(const rv_kernel_table *t, int n_points, int n_blocks, int n, extreme kind, placement where)
+{
+	size_t		count = (size_t) n,
+				stride = count + (size_t) random_int(0, 5),
+				vectors = (size_t) n_blocks * RV_TILE_BLOCK;
+	int8_t	   *points = array(0, n_points == 0 ? 0 : stride * ((size_t) n_points - 1) + count, where);
+	uint8_t    *blocks = array(1, vectors * count, where);
+	int32_t    *out = array(2, (size_t) n_points * vectors * 4, where);
+
+	for (int p = 0; p < n_points; p++)
+		for (int i = 0; i < n; i++)
+			points[(size_t) p * stride + (size_t) i] = (int8_t) make_code(kind, -128, 127, i, false);
+	for (size_t i = 0; i < vectors * count; i++)
+		blocks[i] = (uint8_t) make_code(kind, 0, 255, (int) i, true);
+	t->dots_u8_i8(points, stride, (size_t) n_points, blocks, (size_t) n_blocks, count, out);
+	for (size_t p = 0; p < (size_t) n_points; p++)
+		for (size_t v = 0; v < vectors; v++)
+		{
+			int64_t		want = 0;
+			int32_t		got;
+
+			for (size_t i = 0; i < count; i++)
+				want += points[p * stride + i] * blocks[v / RV_TILE_BLOCK * RV_TILE_BLOCK * count + i / 4 * 4 * RV_TILE_BLOCK +
+														v % RV_TILE_BLOCK * 4 + i % 4];
+			memcpy(&got, (char *) out + 4 * (p * vectors + v), 4);
+			CHECK(got == want, "%s dots_u8_i8 %d points %d blocks n %d content %d: %d, not %ld", rv_simd_level_name(t->level),
+				  n_points, n_blocks, n, (int) kind, got, (long) want);
+		}
+}
+
+/* Around the four points and four blocks that are taken at once; the longest sums fit. */
+static void
+test_tiles(const rv_kernel_table *t)
+{
+	for (int where = 0; where < N_PLACEMENTS; where++)
+		for (int kind = 0; kind < N_EXTREMES; kind++)
+		{
+			for (int n_points = 0; n_points <= 9; n_points++)
+				for (int n_blocks = 0; n_blocks <= 9; n_blocks++)
+					check_tile(t, n_points, n_blocks, 4 * random_int(0, 17), (extreme) kind, (placement) where);
+			check_tile(t, 3, 5, 384, (extreme) kind, (placement) where);
+			check_tile(t, 5, 1, 32768, (extreme) kind, (placement) where);
+		}
+}
+
 void
 test_i8(const rv_kernel_table *t)
 {
@@ -156,6 +202,7 @@ test_i8(const rv_kernel_table *t)
 			check_query_and_codes(t, 4096, (extreme) kind, (placement) where);
 			check_query_and_codes(t, 16384, (extreme) kind, (placement) where);
 		}
+	test_tiles(t);
 }
 
 static bool

@@ -163,6 +163,7 @@ table_of(rv_simd_level level)
 	rv_avx512_float(&emulated);
 	rv_avx512_i8(&emulated);
 	rv_avx512_bits(&emulated);
+	rv_avx512_tile(&emulated);
 	return &emulated;
 }
 #else

@@ -128,6 +128,37 @@ cancel_is_quick()
 	CHECK(ms < 1000, "%g ms", ms);
 }
 
+/* Adding on several threads gives the segment that one gives: the batches of 4 MB end in the middle, vectors are equal within
+ * and across them, and others come from a segment in between. */
+static void
+adding_on_threads_gives_the_same_bytes(rv_metric metric, rv_quantization quantization)
+{
+	const Vectors vectors = clustered(5000, 1536, test_seed() + 5);
+	const rv_spec spec = make_spec(RV_KIND_IVF, metric, 1536, quantization);
+	Built		one,
+				several,
+				other(builder_of(spec, clustered(50, 1536, test_seed() + 6)), 1);
+
+	for (int threads : {1, 3})
+	{
+		rv_builder *builder = make_builder(spec);
+		rv_error	error;
+
+		CHECK(rv_builder_add_threads(builder, threads, &error) == RV_OK);
+		for (size_t i = 0; i < 5200; i++)
+		{
+			const rv_vector v = view(vectors[i % 25 == 24 ? i / 25 : i % 5000]);
+
+			CHECK(rv_builder_add(builder, &v, i, &error) == RV_OK, "%s", error.message);
+			CHECK(rv_builder_count(builder) == i + 1 + (i > 4000 ? 50 : 0));
+			if (i == 4000)
+				CHECK(rv_builder_add_segment(builder, other.segment, nullptr, &error) == RV_OK);
+		}
+		(threads == 1 ? one : several).finish(builder, 1);
+	}
+	CHECK(one.size == several.size && memcmp(one.bytes, several.bytes, one.size) == 0);
+}
+
 static std::atomic<int> handled_elsewhere{0};
 static std::thread::id main_thread;
 
@@ -148,6 +179,18 @@ signals_stay_with_the_caller()
 
 	main_thread = std::this_thread::get_id();
 	signal(SIGUSR1, on_signal);
+	std::atomic<bool> added{false};
+	std::thread sender([&] {
+		sigset_t	all;
+
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, nullptr);
+		while (!added)
+			kill(getpid(), SIGUSR1);
+	});
+	adding_on_threads_gives_the_same_bytes(RV_METRIC_L2, RV_QUANTIZATION_SQ8);
+	added = true;
+	sender.join();
 	CHECK(rv_builder_start(builder, 2, &error) == RV_OK);
 	while (rv_builder_poll(builder, 1, nullptr, &error) == RV_BUSY)
 		kill(getpid(), SIGUSR1);
@@ -235,6 +278,8 @@ main()
 		every_quantization_finds(RV_METRIC_L1, q);
 		segments_are_added(RV_METRIC_L1, q, RV_QUANTIZATION_SQ8, false);
 	}
+	adding_on_threads_gives_the_same_bytes(RV_METRIC_IP, RV_QUANTIZATION_F16);
+	adding_on_threads_gives_the_same_bytes(RV_METRIC_COSINE, RV_QUANTIZATION_BINARY);
 	narrow_graphs_are_connected(2, 4);
 	narrow_graphs_are_connected(4, 8);
 	cancel_is_quick();

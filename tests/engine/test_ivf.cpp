@@ -5,6 +5,8 @@
  */
 #include "support.h"
 
+#include "engine/kmeans.h"
+
 static const rv_metric METRICS[] = {RV_METRIC_L2, RV_METRIC_IP, RV_METRIC_COSINE};
 
 static rv_spec
@@ -388,6 +390,64 @@ few_bit_strings(void)
 	}
 }
 
+/* By codes first and float32 where it is close: what that gives is the nearest, up to the rounding of float32. Vectors between
+ * two centroids, equal centroids, and sizes that codes cannot hold. */
+static void
+the_nearest_centroid_is_found(uint32_t dims, uint32_t lists, float scale)
+{
+	const Vectors around = clustered(lists, dims, test_seed() + 10);
+	std::mt19937_64 random(test_seed());
+	rv::Centroids centroids;
+	rv::Floats	points;
+	const uint32_t n = 300;
+	std::vector<uint32_t> list(n);
+	std::vector<float> apart(n);
+
+	centroids.dims = dims;
+	for (const auto &c : around)
+		for (float x : c)
+			centroids.values.push_back(x * scale);
+	std::copy(centroids.values.begin(), centroids.values.begin() + dims, centroids.values.end() - dims);
+	centroids.measure();
+	CHECK(centroids.count() == lists && centroids.tiles.usable() == (dims >= 64 && lists >= 16 && scale < 1e12f));
+	for (uint32_t i = 0; i < n; i++)
+	{
+		const auto &a = around[random() % lists],
+				   &b = around[random() % lists];
+		const float share = i % 3 == 0 ? 0.5f : static_cast<float>(random() % 1000) / 1000;
+
+		for (uint32_t d = 0; d < dims; d++)
+			points.push_back(i == 7 ? 0 : (share * a[d] + (1 - share) * b[d]) * scale * (i == 8 ? 1e18f : 1));
+	}
+	centroids.nearest(points.data(), n, list.data(), apart.data());
+	for (uint32_t i = 0; i < n; i++)
+	{
+		double		best = INFINITY,
+					got = 0,
+					largest = 0;
+
+		for (uint32_t j = 0; j < lists; j++)
+		{
+			double		square = 0;
+
+			for (uint32_t d = 0; d < dims; d++)
+			{
+				const double x = points[i * dims + d],
+							c = centroids.at(j)[d];
+
+				square += (x - c) * (x - c);
+				largest = std::max(largest, x * x + c * c);
+			}
+			best = std::min(best, square);
+			got = j == list[i] ? square : got;
+		}
+		const double rounding = 1e-5 * largest * dims;
+
+		CHECK(got <= best + rounding, "dims %u lists %u scale %g point %u: %g, not %g", dims, lists, scale, i, got, best);
+		CHECK(apart[i] == INFINITY ? got > 1e37 : std::fabs(apart[i] - got) <= rounding, "dims %u lists %u scale %g point %u: %g, not %g", dims, lists, scale, i, apart[i], got);
+	}
+}
+
 static void
 empty_and_single(void)
 {
@@ -422,6 +482,10 @@ main(void)
 	for (uint32_t bits : {65, 256, 1001})
 		lists_of_bit_strings(bits);
 	few_bit_strings();
+	for (uint32_t dims : {3, 64, 130, 384})
+		for (uint32_t lists : {15, 16, 17, 100})
+			for (float scale : {1e-3f, 1.0f, 1e15f})
+				the_nearest_centroid_is_found(dims, lists, scale);
 	empty_and_single();
 	return 0;
 }
