@@ -15,7 +15,7 @@ TEST_PG ?= $(shell [ -d /usr/include/postgresql/15/server ] && [ -w /usr/lib/pos
 # Processes that the tests are divided among, by file; each starts servers of its own.
 TEST_JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 4 ? n : 4 )))
 
-.PHONY: help preflight venv build install demo test check lint soak bench dist clean
+.PHONY: help preflight venv build install demo test check lint soak fuzz bench dist clean
 help:
 	@echo 'make demo            the whole path on real vectors, in an embedded PostgreSQL 18   (DATA=file.npy|file.fvecs)'
 	@echo 'make test            every test                                                   (TEST_PG=15,16,18 TEST_JOBS=2 PYTEST="-k ...")'
@@ -24,6 +24,7 @@ help:
 	@echo 'make bench           pgvector and ruvector side by side, curves and a plot         (BENCH="--smoke")'
 	@echo 'make lint            ruff, mypy, shellcheck, layers, exported symbols'
 	@echo 'make soak            long campaigns: kill loops, concurrency, fuzzing'
+	@echo 'make fuzz            what the types read from clients, by libFuzzer                    (SECONDS=600; needs clang)'
 	@echo 'make dist            source archive and wheel in dist/'
 	@echo 'make clean           removes build/ and dist/; the environment stays in .venv'
 
@@ -60,6 +61,12 @@ test: check
 	@RUVECTOR_TEST_PG=$(TEST_PG) $(PY) -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak" $(PYTEST)
 soak: check
 	@RUVECTOR_TEST_PG=$(TEST_PG) $(PY) -m pytest -m soak --timeout=0 $(PYTEST)
+
+# Coverage-guided; new inputs go to tests/fuzz/corpus, which make test replays. Not part of make test.
+fuzz: SECONDS ?= 600
+fuzz: build
+	@$(MAKE) -s -C tests/fuzz fuzz SECONDS=$(SECONDS) \
+		PG_CONFIG="$$($(PY) -c 'from ruvector_fdw.server import Installation; print(Installation.find(18).pg_config)')"
 
 bench: build
 	@$(PY) bench/run.py $(BENCH)
