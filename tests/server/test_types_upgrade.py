@@ -116,6 +116,21 @@ OLD_QUERIES = {
 }
 
 
+def pg_upgrade(old: Server, new: Server, shared_dir: Path) -> None:
+    """Both are running before, and the new one after."""
+    for one in (old, new):
+        one.stop()
+    program = new.installation.program
+    account = new.account
+    if old.major < 18 <= new.major:  # since 18 initdb turns them on
+        account.run([program("pg_checksums"), "--disable", "-D", new.cluster.data])
+    work = account.own(shared_dir / "work")
+    paths = ["-b", old.installation.bindir, "-B", new.installation.bindir]
+    clusters = ["-d", old.cluster.data, "-D", new.cluster.data, "-U", "postgres", "-s", work]
+    account.run(["sh", "-c", 'cd "$0" && exec "$@"', work, program("pg_upgrade"), *paths, *clusters])
+    new.start()
+
+
 def test_pg_upgrade_takes_both_extensions_along(server: Server, shared_dir: Path) -> None:
     """Schemas, links, indexes and views over the types, from the oldest server of the run that has pgvector."""
     older = [one for one in installations() if one.major < server.major and one.has_extension("vector")]
@@ -129,17 +144,7 @@ def test_pg_upgrade_takes_both_extensions_along(server: Server, shared_dir: Path
         db.execute("SET enable_seqscan = off")
         found = [db.column(query) for query in OLD_QUERIES]
         db.close()
-        for one in (old, new):
-            one.stop()
-        program = new.installation.program
-        account = new.account
-        if old.major < 18 <= new.major:  # since 18 initdb turns them on
-            account.run([program("pg_checksums"), "--disable", "-D", new.cluster.data])
-        work = account.own(shared_dir / "work")
-        paths = ["-b", old.installation.bindir, "-B", new.installation.bindir]
-        clusters = ["-d", old.cluster.data, "-D", new.cluster.data, "-U", "postgres", "-s", work]
-        account.run(["sh", "-c", 'cd "$0" && exec "$@"', work, program("pg_upgrade"), *paths, *clusters])
-        new.start()
+        pg_upgrade(old, new, shared_dir)
         db = Database(new, db.name)
         assert db.rows("SELECT t::text FROM t ORDER BY id") == content
         assert db.rows("SELECT seen::text FROM seen ORDER BY id") == seen
@@ -147,6 +152,73 @@ def test_pg_upgrade_takes_both_extensions_along(server: Server, shared_dir: Path
         db.execute("SET enable_seqscan = off")
         for (query, index), before in zip(OLD_QUERIES.items(), found, strict=True):
             assert f"using {index} on" in db.plan(query)
+            assert db.column(query) == before
+        db.close()
+    finally:
+        for one in (old, new):
+            one.stop("immediate")
+
+
+EVERY_TYPE = """
+    CREATE TABLE t (id int, r ruvector(3), h halfvec(3), s sparsevec(3), b bit(3));
+    INSERT INTO t SELECT i, x, x, x, binary_quantize(x) FROM generate_series(1, 300) AS i, ruvector_random(3, i) AS x;
+    CREATE INDEX graph ON t USING ruhnsw (r ruvector_cosine_ops);
+    CREATE INDEX lists ON t USING ruivfflat (h halfvec_l2_ops) WITH (lists = 4);
+    CREATE INDEX sparse ON t USING ruhnsw (s sparsevec_ip_ops);
+    CREATE INDEX bits ON t USING ruhnsw (b bit_hamming_ops);
+    CREATE INDEX hashed ON t USING hash (r);
+    CREATE INDEX ordered ON t (s);
+"""
+# Query, and the index that answers it
+EVERY_INDEX = {
+    "SELECT id FROM t ORDER BY r <=> '[1,2,3]' LIMIT 5": "graph",
+    "SELECT id FROM t ORDER BY h <-> '[1,2,3]' LIMIT 5": "lists",
+    "SELECT id FROM t ORDER BY s <#> '{1:1,3:2}/3' LIMIT 5": "sparse",
+    "SELECT b <~> B'110' FROM t ORDER BY b <~> B'110' LIMIT 5": "bits",
+    "SELECT id FROM t WHERE r = ruvector_random(3, 77)": "hashed",
+    "SELECT id FROM t WHERE s = ruvector_random(3, 78)::sparsevec": "ordered",
+}
+
+
+def oldest_upgradable(server: Server, shared_dir: Path) -> Server | None:
+    """The oldest older server, running. One whose columns have options of their own is passed over: a vendor's build that
+    marks them so is refused by every other's pg_upgrade, whatever the table."""
+    for one in installations():
+        if one.major >= server.major:
+            continue
+        old = Server(one, shared_dir / f"old{one.major}")
+        db = old.database(())
+        db.execute("CREATE TABLE plain (i int)")
+        marked = db.value(
+            "SELECT attoptions IS NOT NULL FROM pg_attribute WHERE attrelid = 'plain'::regclass AND attnum = 1"
+        )
+        db.close()
+        if not marked:
+            old.drop(db.name)
+            return old
+        old.stop("immediate")
+    return None
+
+
+def test_pg_upgrade_takes_every_type_and_index_along(server: Server, shared_dir: Path) -> None:
+    """Without pgvector, from the oldest server of the run."""
+    old = oldest_upgradable(server, shared_dir)
+    if old is None:
+        pytest.skip("needs an older server in RUVECTOR_TEST_PG, of a build that PostgreSQL's own can read")
+    new = Server(server.installation, shared_dir / "new")
+    try:
+        db = old.database()
+        db.execute(EVERY_TYPE)
+        content = db.rows("SELECT t::text FROM t ORDER BY id")
+        db.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        found = [db.column(query) for query in EVERY_INDEX]
+        db.close()
+        pg_upgrade(old, new, shared_dir)
+        db = Database(new, db.name)
+        assert db.rows("SELECT t::text FROM t ORDER BY id") == content
+        db.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        for (query, index), before in zip(EVERY_INDEX.items(), found, strict=True):
+            assert f"{index} on" in db.plan(query)
             assert db.column(query) == before
         db.close()
     finally:
