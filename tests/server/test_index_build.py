@@ -196,10 +196,14 @@ def test_tables_of_little_or_no_difference(db: Database, method: str, contents: 
     look(11 if contents == "equal and another" else 10)
 
 
-@pytest.mark.parametrize("phase", ["loading tuples", "building graph", "writing pages"])
-def test_cancel_in_every_phase(db: Database, phase: str) -> None:
+@pytest.mark.parametrize(("method", "phase"), [
+    ("ruhnsw", "loading tuples"), ("ruhnsw", "building graph"), ("ruhnsw", "writing pages"),
+    ("ruivfflat", "training quantizer"), ("ruivfflat", "assigning vectors to lists"),
+])  # fmt: skip
+def test_cancel_in_every_phase(db: Database, method: str, phase: str) -> None:
     """Threads are joined, pages and images given back; a timeout that a slow machine may hit elsewhere is an error too."""
     make_table(db, 3000, dims=256)
+    options = "quantization = 'none'" + (", lists = 1000" if method == "ruivfflat" else "")
     pid = db.conn.info.backend_pid
     done = threading.Event()
     delays: list[float] = []
@@ -215,13 +219,13 @@ def test_cancel_in_every_phase(db: Database, phase: str) -> None:
     thread = threading.Thread(target=cancel)
     thread.start()
     try:
-        make_index(db, options="quantization = 'none'")
+        make_index(db, options=options, method=method)
     except psycopg.errors.QueryCanceled:
         print(f"{phase}: {1000 * (time.monotonic() - delays[0]):.0f} ms")
         with open(f"/proc/{pid}/status") as status:
             assert re.findall(r"Threads:\s+(\d+)", status.read()) == ["1"]
         assert db.value("SELECT count(*) FROM pg_class WHERE relname = 'items_idx'") == 0
-        make_index(db)
+        make_index(db, options=options, method=method)
     done.set()
     thread.join()
     assert db.rows(CHECK) == []
