@@ -59,7 +59,9 @@ check: build
 test: check
 	@echo "servers: $(TEST_PG)"
 	@RUVECTOR_TEST_PG=$(TEST_PG) $(PY) -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak" $(PYTEST)
+# The sanitizer of threads wants addresses where it expects them, hence setarch.
 soak: check
+	@TSAN_OPTIONS=halt_on_error=1 setarch -R $(MAKE) -s -j$(JOBS) -C tests/engine check SANITIZE=thread TESTS=test_build
 	@RUVECTOR_TEST_PG=$(TEST_PG) $(PY) -m pytest -m soak --timeout=0 $(PYTEST)
 
 # Coverage-guided; new inputs go to tests/fuzz/corpus, which make test replays. Not part of make test.
