@@ -22,7 +22,7 @@
 #define RUN_NS 40000
 #define MAX_DIMS 1536
 
-static const size_t dims_list[] = {128, 384, 768, 1536};
+static const size_t dims_list[] = {3, 128, 384, 768, 1536};
 #define N_DIMS (sizeof(dims_list) / sizeof(dims_list[0]))
 
 static float float_a[MAX_DIMS],

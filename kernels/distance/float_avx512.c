@@ -61,6 +61,13 @@ sum_steps(const void *a, const void *b, size_t n, load_fn load_a, load_fn load_b
 				s3 = s0;
 	size_t		i = 0;
 
+	/* One register: nothing to add up, which is half of the time */
+	if (n <= 16)
+	{
+		__mmask16	lanes = lanes_left(n, 0);
+
+		return _mm512_reduce_add_ps(step(s0, load_a(a, 0, lanes), load_b(b, 0, lanes)));
+	}
 	for (; i + 64 <= n; i += 64)
 	{
 		s0 = step(s0, load_a(a, i, ALL_LANES), load_b(b, i, ALL_LANES));
