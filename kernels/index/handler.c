@@ -4,10 +4,7 @@
  */
 #include "internal.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_opclass.h"
 #include "utils/guc.h"
-#include "utils/syscache.h"
 
 #include "explain.h"
 #include "filter.h"
@@ -16,18 +13,6 @@
 
 RV_FUNCTION(ruhnsw_handler);
 RV_FUNCTION(ruivfflat_handler);
-
-/* The SQL that makes operator classes is ours or an administrator's: only what would crash a scan is looked at. */
-static bool
-validate(Oid opclass_oid)
-{
-	HeapTuple	tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(opclass_oid));
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator class %u", opclass_oid);
-	ReleaseSysCache(tuple);
-	return true;
-}
 
 static IndexAmRoutine *
 common_routine(void)
@@ -50,7 +35,7 @@ common_routine(void)
 	routine->amvacuumcleanup = rv_vacuumcleanup;
 	routine->amcostestimate = rv_costestimate;
 	routine->ambuildphasename = rv_build_phase_name;
-	routine->amvalidate = validate;
+	routine->amvalidate = rv_validate;
 	routine->ambeginscan = rv_beginscan;
 	routine->amrescan = rv_rescan;
 	routine->amgettuple = rv_gettuple;

@@ -473,32 +473,3 @@ rv_image_mapped_bytes(int *count)
 	}
 	return total;
 }
-
-Size
-rv_image_file_bytes(int *count)
-{
-	char		directory[MAXPGPATH];
-	DIR		   *dir;
-	struct dirent *file;
-	Size		total = 0;
-
-	*count = 0;
-	snprintf(directory, sizeof(directory), "%s/%u", RV_IMAGE_DIRECTORY, MyDatabaseId);
-	dir = AllocateDir(directory);
-	if (dir == NULL)
-		return 0;
-	while ((file = ReadDirExtended(dir, directory, LOG)) != NULL)
-	{
-		char		path[MAXPGPATH * 2];
-		struct stat st;
-
-		snprintf(path, sizeof(path), "%s/%s", directory, file->d_name);
-		if (file->d_name[0] != '.' && stat(path, &st) == 0)
-		{
-			total += st.st_size;
-			(*count)++;
-		}
-	}
-	FreeDir(dir);
-	return total;
-}

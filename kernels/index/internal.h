@@ -117,6 +117,12 @@ extern const RvOpclass *rv_opclass(Relation index);
 extern bool rv_vector_indexable(const RvOpclass *opclass, const rv_vector *vector);
 /* False for a query that has no distance to anything. */
 extern bool rv_vector_is_zero(rv_element element, const rv_vector *vector);
+/* Without its schema, as the messages of distance functions have it; "vector" when there is no such type. */
+extern const char *rv_type_name(Oid type);
+
+/* ---- validate.c ------------------------------------------------------------------------------------------------ */
+
+extern bool rv_validate(Oid opclass);
 
 /* ---- pages.c: page layout, chains of pages ----------------------------------------------------------------------- */
 

@@ -8,6 +8,9 @@
  */
 #include "internal.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "utils/syscache.h"
 #include "utils/varbit.h"
 
 #include "types/halfvec.h"
@@ -125,4 +128,15 @@ rv_vector_indexable(const RvOpclass *opclass, const rv_vector *vector)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("sparsevec cannot have more than %d non-zero elements for ruhnsw index", RV_MAX_NNZ)));
 	return !(opclass->zero_has_no_distance && rv_vector_is_zero(opclass->element, vector));
+}
+
+const char *
+rv_type_name(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	const char *name = HeapTupleIsValid(tuple) ? pstrdup(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname)) : "vector";
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return name;
 }

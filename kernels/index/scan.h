@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * scan.h: a scan's state, for scan.c and for what reports on it.
+ * scan.h: a scan's state, for what takes part in it and what reports on it.
  */
 #ifndef RV_INDEX_SCAN_H
 #define RV_INDEX_SCAN_H
@@ -77,6 +77,8 @@ typedef struct RvScan
 
 /* scan.c: reads the index as it is now, and what is within the range; the first of a (re)scan */
 extern void rv_scan_start(IndexScanDesc scan);
+/* order.c: the next row in order of distance; false: there is none */
+extern bool rv_order_next(IndexScanDesc scan);
 /* rangescan.c */
 extern void rv_range_collect(IndexScanDesc scan);
 extern bool rv_range_next(IndexScanDesc scan);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * sweep.c: deletes images that belong to nothing.
+ * sweep.c: the directory of images: how much is in it, and what of it belongs to nothing and is deleted.
  *
- * Called before an image is made; and, since the last index of a database may be dropped and none made again, after a
+ * It is swept before an image is made; and, since the last index of a database may be dropped and none made again, after a
  * transaction that dropped, moved or rebuilt one. That one's relation file goes only when the transaction has ended, so the
  * images are looked for at the end of the backend's next transaction, or of the backend. Only files are looked at then.
  */
@@ -214,4 +214,33 @@ rv_image_init(void)
 	object_access_hook = see_access;
 	RegisterXactCallback(at_transaction_end, NULL);
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+}
+
+Size
+rv_image_file_bytes(int *count)
+{
+	char		directory[MAXPGPATH];
+	DIR		   *dir;
+	struct dirent *file;
+	Size		total = 0;
+
+	*count = 0;
+	snprintf(directory, sizeof(directory), "%s/%u", RV_IMAGE_DIRECTORY, MyDatabaseId);
+	dir = AllocateDir(directory);
+	if (dir == NULL)
+		return 0;
+	while ((file = ReadDirExtended(dir, directory, LOG)) != NULL)
+	{
+		char		path[MAXPGPATH * 2];
+		struct stat st;
+
+		snprintf(path, sizeof(path), "%s/%s", directory, file->d_name);
+		if (file->d_name[0] != '.' && stat(path, &st) == 0)
+		{
+			total += st.st_size;
+			(*count)++;
+		}
+	}
+	FreeDir(dir);
+	return total;
 }

@@ -243,6 +243,37 @@ def test_a_link_in_use_is_not_replaced(bare: Database) -> None:
 
 
 @pytest.mark.core
+@pytest.mark.parametrize("method", ["ruhnsw", "ruivfflat WITH (lists = 10)"])
+@pytest.mark.parametrize(
+    ("column", "opclass", "operator"),
+    [
+        ("v", "vector_l2_ops", "<->"), ("v", "vector_ip_ops", "<#>"), ("v", "vector_cosine_ops", "<=>"),
+        ("h", "halfvec_l2_ops", "<->"), ("h", "halfvec_ip_ops", "<#>"), ("h", "halfvec_cosine_ops", "<=>"),
+    ],
+)  # fmt: skip
+def test_both_methods_search_pgvectors_own_columns(
+    bare: Database, method: str, column: str, opclass: str, operator: str
+) -> None:
+    bare.execute("CREATE EXTENSION vector")
+    bare.execute("CREATE EXTENSION ruvector")
+    bare.execute(
+        "CREATE TABLE theirs AS SELECT i AS id, ruvector_random(8, i)::vector(8) AS v,"
+        " ruvector_random(8, i)::vector(8)::halfvec(8) AS h FROM generate_series(1, 2000) i"
+    )
+    kind = {"v": "vector", "h": "halfvec"}[column]
+    query = f"SELECT id FROM theirs ORDER BY {column} {operator} ruvector_random(8, 0)::vector(8)::{kind}(8) LIMIT 10"
+    expected = bare.column(query)
+    name, _, options = method.partition(" ")
+    bare.execute(f"CREATE INDEX theirs_idx ON theirs USING {name} ({column} {opclass}) {options}")
+    bare.execute("INSERT INTO theirs SELECT -id, v, h FROM theirs WHERE id = ANY (%s)", [expected])
+    bare.execute("DELETE FROM theirs WHERE id = ANY (%s)", [expected])
+    for setting in ("enable_seqscan = off", "ruvector.probes = 10", "ruvector.ef_search = 400"):
+        bare.execute(f"SET {setting}")
+    assert "Index Scan using theirs_idx" in bare.plan(query)
+    assert bare.column(query) == [-number for number in expected]
+
+
+@pytest.mark.core
 def test_unlinking_takes_back_what_linking_made(bare: Database) -> None:
     bare.execute("CREATE EXTENSION vector")
     bare.execute("CREATE EXTENSION ruvector")

@@ -76,6 +76,42 @@ def test_operator_classes_are_valid(db: Database) -> None:
 
 
 @pytest.mark.core
+@pytest.mark.parametrize(
+    ("members", "complaint"),
+    [
+        ("OPERATOR 1 <-> (ruvector, ruvector) FOR ORDER BY float_ops", "is missing support function 1"),
+        ("FUNCTION 1 ruvector_index_l2(internal)", "is missing the operator that it orders by"),
+        (
+            "OPERATOR 1 < (ruvector, ruvector), FUNCTION 1 ruvector_index_l2(internal)",
+            "contains invalid ORDER BY specification for operator <(ruvector,ruvector)",
+        ),
+        (
+            "OPERATOR 1 <-> (ruvector, ruvector) FOR ORDER BY integer_ops, FUNCTION 1 ruvector_index_l2(internal)",
+            "contains invalid ORDER BY specification for operator <->(ruvector,ruvector)",
+        ),
+        (
+            "OPERATOR 1 <-> (ruvector, ruvector) FOR ORDER BY float_ops, FUNCTION 1 vector_dims(ruvector)",
+            "contains function vector_dims(ruvector) with wrong signature for support number 1",
+        ),
+        (
+            "OPERATOR 1 <-> FOR ORDER BY float_ops, OPERATOR 2 <, FUNCTION 1 ruvector_index_l2(internal)",
+            "contains operator <(ruvector,ruvector) with wrong signature",
+        ),
+    ],
+)
+@pytest.mark.parametrize("method", ["ruhnsw", "ruivfflat"])
+def test_an_operator_class_that_cannot_work_is_not_valid(
+    db: Database, method: str, members: str, complaint: str
+) -> None:
+    said: list[str] = []
+    db.conn.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+    db.execute(f"CREATE OPERATOR CLASS mine FOR TYPE ruvector USING {method} AS {members}")
+    query = "SELECT amvalidate(c.oid) FROM pg_opclass c WHERE opcname = 'mine'"
+    assert db.value(query) is False
+    assert f'operator class "mine" {complaint}' in said
+
+
+@pytest.mark.core
 @pytest.mark.parametrize("kind", ["ruvector", "halfvec", "sparsevec"])
 def test_each_type_has_a_default_order_and_hash(db: Database, kind: str) -> None:
     query = """
