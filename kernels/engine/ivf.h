@@ -40,6 +40,13 @@ scan_block_size(uint32_t dims)
 	return 2 * RV_FASTSCAN_BLOCK * sizeof(float) + static_cast<size_t>(scan_rows(dims)) * 16;
 }
 
+/* Of a list of so many nodes; the last one may be partly filled. */
+inline uint32_t
+scan_blocks(uint32_t nodes)
+{
+	return (nodes + RV_FASTSCAN_BLOCK - 1) / RV_FASTSCAN_BLOCK;
+}
+
 bool		has_scan_codes(const rv_spec &spec);
 
 /* Where a list builder writes. */

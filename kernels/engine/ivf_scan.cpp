@@ -48,8 +48,7 @@ ListsView::parse(const SegmentHeader &header, const rv_spec &spec, Section centr
 	{
 		if (view.offsets[list] > view.offsets[list + 1])
 			fail(RV_CORRUPT, "section \"list_offsets\" is not monotone at list %u", list);
-		view.blocks[list + 1] = view.blocks[list] +
-			(view.offsets[list + 1] - view.offsets[list] + RV_FASTSCAN_BLOCK - 1) / RV_FASTSCAN_BLOCK;
+		view.blocks[list + 1] = view.blocks[list] + scan_blocks(view.offsets[list + 1] - view.offsets[list]);
 	}
 	if (view.offsets[0] != 0 || view.offsets[header.lists] != header.nodes)
 		fail(RV_CORRUPT, "section \"list_offsets\" does not cover every node");

@@ -91,7 +91,7 @@ ListBuilder::scan_size() const
 	if (!has_scan_codes(spec_))
 		return 0;
 	for (uint32_t list = 0; list < lists(); list++)
-		blocks += (offsets_[list + 1] - offsets_[list] + RV_FASTSCAN_BLOCK - 1) / RV_FASTSCAN_BLOCK;
+		blocks += scan_blocks(offsets_[list + 1] - offsets_[list]);
 	return blocks * scan_block_size(spec_.dims);
 }
 
@@ -161,7 +161,7 @@ ListBuilder::write(const Records &codes, const Records &stored, Jobs *jobs, cons
 	};
 
 	for (uint32_t list = 0; list + 1 < lists(); list++)
-		at[list + 1] = at[list] + (offsets_[list + 1] - offsets_[list] + RV_FASTSCAN_BLOCK - 1) / RV_FASTSCAN_BLOCK * block;
+		at[list + 1] = at[list] + scan_blocks(offsets_[list + 1] - offsets_[list]) * block;
 	jobs->begin_phase(RV_PHASE_ENCODING, codes.count());
 	if (!is_bits_)
 		radius_.assign(lists(), 0);

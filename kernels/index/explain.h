@@ -7,11 +7,12 @@
 
 #include "scan.h"
 
-extern void rv_explain_init(void);
-/* A scan of the index has ended: its figures are the latest. by_order: it was asked for rows in order, within no range. */
-/* Lines of EXPLAIN. */
 struct ExplainState;
+
+extern void rv_explain_init(void);
+/* The lines of EXPLAIN about a scan. by_order: it was asked for rows in order, within no range. */
 extern void rv_explain_stats(const RvScanStats *stats, bool by_order, bool verbose, struct ExplainState *es);
+/* A scan of the index has ended: its figures are the latest. */
 extern void rv_explain_remember(Relation index, const RvScanStats *stats, bool by_order);
 
 #endif							/* RV_INDEX_EXPLAIN_H */

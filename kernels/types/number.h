@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * number.h: reading one float32 from text (number.c) and writing it (shortest.c). No PostgreSQL, so that it can be tested and fuzzed alone.
+ * number.h: reading one float32 from text (number.c) and writing it (shortest.c). No PostgreSQL, so that it can be tested
+ * and fuzzed alone.
  */
 #ifndef RV_NUMBER_H
 #define RV_NUMBER_H
