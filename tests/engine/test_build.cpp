@@ -185,8 +185,12 @@ signals_stay_with_the_caller()
 
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, nullptr);
+		/* not without a pause: handling signals would be all that the others come to */
 		while (!added)
+		{
 			kill(getpid(), SIGUSR1);
+			std::this_thread::sleep_for(std::chrono::microseconds(100));
+		}
 	});
 	adding_on_threads_gives_the_same_bytes(RV_METRIC_L2, RV_QUANTIZATION_SQ8);
 	added = true;
