@@ -123,34 +123,9 @@ sum_cosine(const void *a, const void *b, size_t n, load_fn load)
 		_mm512_reduce_add_ps(_mm512_add_ps(b0, b1))};
 }
 
-#define KERNEL(name, type_a, suffix_a, type_b, suffix_b, step) \
-static float \
-name(const type_a *a, const type_b *b, size_t n) \
-{ \
-	return sum_steps(a, b, n, load_##suffix_a, load_##suffix_b, step); \
-}
-
-KERNEL(dot_f32, float, f32, float, f32, step_dot)
-KERNEL(l2_squared_f32, float, f32, float, f32, step_l2)
-KERNEL(l1_f32, float, f32, float, f32, step_l1)
-KERNEL(dot_f16, rv_half, f16, rv_half, f16, step_dot)
-KERNEL(l2_squared_f16, rv_half, f16, rv_half, f16, step_l2)
-KERNEL(l1_f16, rv_half, f16, rv_half, f16, step_l1)
-KERNEL(dot_f32_f16, float, f32, rv_half, f16, step_dot)
-KERNEL(l2_squared_f32_f16, float, f32, rv_half, f16, step_l2)
-KERNEL(l1_f32_f16, float, f32, rv_half, f16, step_l1)
-
-static rv_cosine_sums
-cosine_f32(const float *a, const float *b, size_t n)
-{
-	return sum_cosine(a, b, n, load_f32);
-}
-
-static rv_cosine_sums
-cosine_f16(const rv_half *a, const rv_half *b, size_t n)
-{
-	return sum_cosine(a, b, n, load_f16);
-}
+#define SUM_STEPS(a, b, n, x, y, step) sum_steps(a, b, n, load_##x, load_##y, step)
+#define SUM_COSINE(a, b, n, x) sum_cosine(a, b, n, load_##x)
+#include "distance/float_level.h"
 
 static double
 norm_squared_f32(const float *x, size_t n)
@@ -240,19 +215,9 @@ f32_to_f16(const float *in, rv_half *out, size_t n)
 void
 rv_avx512_float(rv_kernel_table *t)
 {
-	t->l2_squared_f32 = l2_squared_f32;
-	t->dot_f32 = dot_f32;
-	t->l1_f32 = l1_f32;
-	t->cosine_f32 = cosine_f32;
+	put_distances(t);
 	t->norm_squared_f32 = norm_squared_f32;
 	t->dot4_f32 = dot4_f32;
-	t->l2_squared_f16 = l2_squared_f16;
-	t->dot_f16 = dot_f16;
-	t->l1_f16 = l1_f16;
-	t->cosine_f16 = cosine_f16;
-	t->l2_squared_f32_f16 = l2_squared_f32_f16;
-	t->dot_f32_f16 = dot_f32_f16;
-	t->l1_f32_f16 = l1_f32_f16;
 	t->f16_to_f32 = f16_to_f32;
 	t->f32_to_f16 = f32_to_f16;
 }

@@ -64,6 +64,18 @@ rv_check_elements(const char *type, const float *x, int n, Node *escontext)
 	return true;
 }
 
+int
+rv_subvector_range(const char *type, int dim, int max_dim, int32 start, int32 count, int *first)
+{
+	int64		from = Max(start, 1);
+	int64		end = Min((int64) start + count, (int64) dim + 1);
+	int			taken = count < 1 ? 0 : (int) Max(end - from, 0);
+
+	rv_check_dim(type, taken, max_dim, NULL);
+	*first = (int) from - 1;
+	return taken;
+}
+
 void
 rv_check_unused(int unused)
 {

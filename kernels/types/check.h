@@ -51,6 +51,10 @@ rv_all_finite(const float *x, int n)
 	return likely(strange == 0);
 }
 
+/* What subvector takes of dim elements: count of them from start, which counts from 1, less what lies outside, as
+ * substring does. Returns how many, at least one and at most max_dim, and sets where they begin in C; raises otherwise. */
+extern int	rv_subvector_range(const char *type, int dim, int max_dim, int32 start, int32 count, int *first);
+
 /* The two bytes (four of a sparsevec) that the binary form keeps for later. */
 extern void rv_check_unused(int unused);
 

@@ -273,22 +273,15 @@ rv_halfvec_binary_quantize(PG_FUNCTION_ARGS)
 	PG_RETURN_VARBIT_P(result);
 }
 
-/* count elements from start, which counts from 1; what lies outside is left out, as substring does. */
 Datum
 rv_halfvec_subvector(PG_FUNCTION_ARGS)
 {
 	HalfVec    *a = PG_GETARG_HALFVEC_P(0);
-	int64		start = PG_GETARG_INT32(1);
-	int64		count = PG_GETARG_INT32(2);
-	int64		first = Max(start, 1);
-	int64		end = Min(start + count, (int64) a->dim + 1);
-	HalfVec    *result;
+	int			first;
+	int			count = rv_subvector_range(TYPE, a->dim, HALFVEC_MAX_DIM, PG_GETARG_INT32(1), PG_GETARG_INT32(2), &first);
+	HalfVec    *result = halfvec_new(count);
 
-	if (count < 1)
-		end = first;
-	rv_check_dim(TYPE, (int) Max(end - first, 0), HALFVEC_MAX_DIM, NULL);
-	result = halfvec_new((int) (end - first));
-	memcpy(result->x, a->x + first - 1, sizeof(rv_half) * result->dim);
+	memcpy(result->x, a->x + first, sizeof(rv_half) * count);
 	PG_RETURN_HALFVEC_P(result);
 }
 

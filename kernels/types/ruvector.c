@@ -220,22 +220,15 @@ ruvector_binary_quantize(PG_FUNCTION_ARGS)
 	PG_RETURN_VARBIT_P(result);
 }
 
-/* count elements from start, which counts from 1; what lies outside is left out, as substring does. */
 Datum
 ruvector_subvector(PG_FUNCTION_ARGS)
 {
 	RuVector   *a = PG_GETARG_RUVECTOR_P(0);
-	int64		start = PG_GETARG_INT32(1);
-	int64		count = PG_GETARG_INT32(2);
-	int64		first = Max(start, 1);
-	int64		end = Min(start + count, (int64) a->dim + 1);
-	RuVector   *result;
+	int			first;
+	int			count = rv_subvector_range(TYPE, a->dim, RUVECTOR_MAX_DIM, PG_GETARG_INT32(1), PG_GETARG_INT32(2), &first);
+	RuVector   *result = ruvector_new(count);
 
-	if (count < 1)
-		end = first;
-	rv_check_dim(TYPE, (int) Max(end - first, 0), RUVECTOR_MAX_DIM, NULL);
-	result = ruvector_new((int) (end - first));
-	memcpy(result->x, a->x + first - 1, sizeof(float) * result->dim);
+	memcpy(result->x, a->x + first, sizeof(float) * count);
 	PG_RETURN_RUVECTOR_P(result);
 }
 

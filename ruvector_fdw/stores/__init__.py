@@ -6,7 +6,7 @@ A kind is a class derived from `ruvector_fdw.request.TableStore`: this table is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from ruvector_fdw.errors import OptionError
@@ -30,6 +30,15 @@ def store_class(kind: str) -> type[TableStore]:
         ) from None
     found: type[TableStore] = getattr(import_module(module), name)
     return found
+
+
+def check_options(options: Mapping[str, str], kind: str, known: Sequence[str], required: str) -> None:
+    """:raise OptionError: an option is not one of `known`, or the one that is `required` is missing."""
+    unknown = next((name for name in options if name not in known), None)
+    if unknown is not None:
+        raise OptionError(f'invalid option "{unknown}"', hint=f"Use {', '.join(known)}.")
+    if required not in options:
+        raise OptionError(f'option "{required}" is required for kind "{kind}"', sqlstate="HV00B")
 
 
 def planned_limit(request: SearchRequest) -> float:

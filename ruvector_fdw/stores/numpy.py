@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvector_fdw import host
-from ruvector_fdw.errors import OptionError
 from ruvector_fdw.request import (
     AnyQual,
     AnySortKey,
@@ -33,7 +32,7 @@ from ruvector_fdw.request import (
     VectorQual,
     VectorSortKey,
 )
-from ruvector_fdw.stores import planned_limit
+from ruvector_fdw.stores import check_options, planned_limit
 from ruvector_fdw.stores.keyed import condition_level, file_state, never, passing
 from ruvector_fdw.stores.vector_file import VectorFile, check_format
 from ruvector_fdw.stores.vectors import DENSE_METRICS, ELEMENT_OF_TYPE, VectorCodec, distances, estimates
@@ -53,11 +52,7 @@ class NumpyTable(TableStore):
 
     def __init__(self, options: Mapping[str, str], columns: Mapping[str, ColumnDefinition]) -> None:
         super().__init__(options, columns)
-        unknown = [name for name in options if name not in _OPTIONS]
-        if unknown:
-            raise OptionError(f'invalid option "{unknown[0]}"', hint=f"Use {', '.join(_OPTIONS)}.")
-        if "path" not in options:
-            raise OptionError('option "path" is required for kind "numpy"', sqlstate="HV00B")
+        check_options(options, self.kind, _OPTIONS, required="path")
         self.path = Path(options["path"])
         check_format(self.path)
         self._map()

@@ -44,7 +44,7 @@ from ruvector_fdw.request import (
     VectorQual,
     VectorSortKey,
 )
-from ruvector_fdw.stores import planned_limit
+from ruvector_fdw.stores import check_options, planned_limit
 from ruvector_fdw.stores.keyed import condition_level, file_state, never, passing
 from ruvector_fdw.stores.store.hits import Hits, Ids, Source
 from ruvector_fdw.stores.store.rank import ExactOrder
@@ -88,11 +88,7 @@ class UsearchTable(TableStore):
 
     def __init__(self, options: Mapping[str, str], columns: Mapping[str, ColumnDefinition]) -> None:
         super().__init__(options, columns)
-        for name in options:
-            if name not in _OPTIONS:
-                raise OptionError(f'invalid option "{name}"', hint=f"Use {', '.join(_OPTIONS)}.")
-        if "path" not in options:
-            raise OptionError('option "path" is required for kind "usearch"', sqlstate="HV00B")
+        check_options(options, self.kind, _OPTIONS, required="path")
         self.path = Path(options["path"])
         expansion = options.get("ef_search")
         if expansion is not None and not (expansion.isdigit() and 1 <= int(expansion) <= 1000):

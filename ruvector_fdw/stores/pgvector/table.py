@@ -32,7 +32,7 @@ from ruvector_fdw.request import (
     TableDefinition,
     TableStore,
 )
-from ruvector_fdw.stores import planned_limit
+from ruvector_fdw.stores import check_options, planned_limit
 from ruvector_fdw.stores.pgvector import catalog, deparse
 from ruvector_fdw.stores.pgvector.connection import CONNECTION_OPTIONS, Remote
 from ruvector_fdw.stores.pgvector.deparse import Fragment, RemoteColumn
@@ -52,11 +52,7 @@ class PgvectorTable(TableStore):
 
     def __init__(self, options: Mapping[str, str], columns: Mapping[str, ColumnDefinition]) -> None:
         super().__init__(options, columns)
-        for name in options:
-            if name not in CONNECTION_OPTIONS and name not in _TABLE_OPTIONS:
-                raise OptionError(f'invalid option "{name}"')
-        if "table_name" not in options:
-            raise OptionError('option "table_name" is required for kind "pgvector"', sqlstate="HV00B")
+        check_options(options, self.kind, (*_TABLE_OPTIONS, *sorted(CONNECTION_OPTIONS)), required="table_name")
         self._fetch_size = _positive(options, "fetch_size", 1000)
         self._remote = Remote.of(options)
         self._schema = options.get("schema_name", "public")

@@ -31,7 +31,7 @@ from ruvector_fdw.request import (
     VectorQual,
     VectorSortKey,
 )
-from ruvector_fdw.stores import planned_limit
+from ruvector_fdw.stores import check_options, planned_limit
 from ruvector_fdw.stores.store import filters, quick, schema, writer
 from ruvector_fdw.stores.store.fetch import sortable
 from ruvector_fdw.stores.store.opened import OpenStore
@@ -55,11 +55,7 @@ class StoreTable(TableStore):
 
     def __init__(self, options: Mapping[str, str], columns: Mapping[str, ColumnDefinition]) -> None:
         super().__init__(options, columns)
-        for name in options:
-            if name not in _OPTIONS:
-                raise OptionError(f'invalid option "{name}"', hint=f"Use {', '.join(_OPTIONS)}.")
-        if "path" not in options:
-            raise OptionError('option "path" is required for kind "store"', sqlstate="HV00B")
+        check_options(options, self.kind, _OPTIONS, required="path")
         self.path = options["path"]
         self.effort = Effort(**{name: _bounded(options, name) for name in _EFFORT_LIMITS})
         self._session = Session.of(self.path)
