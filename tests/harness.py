@@ -45,7 +45,12 @@ def installations() -> list[Installation]:
 def _install(installation: Installation) -> None:
     if installation.pg_config not in _INSTALLED:
         installation.ensure_extension()
-        _INSTALLED.add(installation.pg_config)
+        installed(installation)
+
+
+def installed(installation: Installation) -> None:
+    """Take the extension's files for those of now: a server is not built for again."""
+    _INSTALLED.add(installation.pg_config)
 
 
 class Database:

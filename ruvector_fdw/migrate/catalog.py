@@ -115,7 +115,12 @@ SELECT a.attrelid::int8 AS table, a.attname AS name, format_type(a.atttypid, a.a
        comment,
        (SELECT k.conname FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
           AND k.conkey = ARRAY[a.attnum]) AS not_null_name,
-       a.atttypid::int8 AS type_oid, a.atttypmod AS typmod, a.attinhcount > 0 AS inherited
+       a.atttypid::int8 AS type_oid, a.atttypmod AS typmod, a.attinhcount > 0 AS inherited,
+       ARRAY(SELECT DISTINCT r.attname::text FROM pg_depend x JOIN pg_attribute r ON r.attrelid = x.refobjid
+             AND r.attnum = x.refobjsubid WHERE a.attgenerated <> '' AND x.refclassid = 'pg_class'::regclass
+             AND x.refobjid = a.attrelid AND x.refobjsubid NOT IN (0, a.attnum)
+             AND ((x.classid = 'pg_attrdef'::regclass AND x.objid = d.oid)  -- before 15 the column itself depends on them
+               OR (x.classid = 'pg_class'::regclass AND x.objid = a.attrelid AND x.objsubid = a.attnum))) AS reads
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY (%(tables)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum"""

@@ -201,13 +201,8 @@ def _of_table(table: Table) -> list[Finding]:
             result.append(Finding(name, text, ("parallel", "in-place")))
         if column.generated:
             result.append(Finding(name, f'column "{column.name}" is generated', ("in-place",)))
-    for column in table.columns:
-        if (
-            column.generated
-            and column.kind is None
-            and any(f" {c.name}" in f" {column.default}".replace("(", " ") for c in table.vector_columns)
-        ):
-            result.append(Finding(name, f'generated column "{column.name}" reads a vector column', ("in-place",)))
+    for column in (c for c in table.derived_columns if c.kind is None):
+        result.append(Finding(name, f'generated column "{column.name}" reads a vector column', ("in-place",)))
     for part in table.tree:
         for index in part.indexes:
             if not index.valid:

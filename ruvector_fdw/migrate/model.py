@@ -16,7 +16,7 @@ from .names import qualified
 @dataclass(frozen=True)
 class Column:
     """``kind`` is pgvector's type name (of the element, for an array) or None; ``through`` says how: type, array,
-    domain, composite.
+    domain, composite. ``reads``: the columns that a generated one is made from.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Column:
     through: str | None
     typmod: int
     inherited: bool
+    reads: list[str]
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,12 @@ class Table:
     @property
     def vector_columns(self) -> list[Column]:
         return [c for c in self.columns if c.kind is not None]
+
+    @property
+    def derived_columns(self) -> list[Column]:
+        """Generated columns that are made from vector columns."""
+        names = {c.name for c in self.vector_columns}
+        return [c for c in self.columns if c.generated and names & set(c.reads)]
 
     @property
     def vector_indexes(self) -> list[Index]:

@@ -225,20 +225,6 @@ def test_pgvector_in_another_schema(server: Server, new_world: Callable[..., Wor
     assert world.schema() == before
 
 
-def test_an_old_pgvector(server: Server, new_world: Callable[..., World]) -> None:
-    """pgvector 0.5 has the one type: made here from today's by taking the rest away."""
-    world = new_world(server, "pgvector05.sql")
-    assert world.ruvector_json("assess", "--sample", "100")["pgvector"] == "0.5.1"
-    world.ruvector(*PARALLEL)
-    assert world.ruvector_json("validate", "--queries", "2")["passed"]
-    world.ruvector("cutover")
-    assert world.value("SELECT pg_typeof(v)::text FROM items LIMIT 1") == "ruvector"
-    assert world.value("SELECT count(*) FROM near WHERE d < 100") > 0
-    world.ruvector("rollback")
-    world.ruvector("rollback")
-    world.ruvector("migrate", "--strategy", "in-place", "--undo-file", "/dev/null", code=1)
-
-
 def test_its_owner_can_migrate_a_table(corners: World, server: Server) -> None:
     """No superuser is needed once the extension is there."""
     corners.execute("GRANT CREATE ON SCHEMA app TO ruvector_writer; ALTER ROLE ruvector_writer LOGIN")
