@@ -57,13 +57,12 @@ rv_fetch_distance_to(RvFetch *fetch, Datum value)
 	return distance;
 }
 
-/* Finds the visible version and its indexed value, which is good until let_go(). */
+/* Puts the visible version into the slot. */
 static bool
-find(RvFetch *fetch, uint64 key, Datum *value)
+find(RvFetch *fetch, uint64 key)
 {
 	bool		again = false;
 	bool		found;
-	bool		is_null = true;
 
 	do
 	{
@@ -72,8 +71,15 @@ find(RvFetch *fetch, uint64 key, Datum *value)
 		rv_tid_of_key(key, &tid);
 		found = table_index_fetch_tuple(fetch->fetch, &tid, fetch->snapshot, fetch->slot, &again, NULL);
 	} while (!found && again);
-	if (!found)
-		return false;
+	return found;
+}
+
+/* The indexed value of the row in the slot, which is good until let_go(). False: it is NULL. */
+static bool
+indexed_value(RvFetch *fetch, Datum *value)
+{
+	bool		is_null = true;
+
 	if (fetch->attribute != 0)
 		*value = slot_getattr(fetch->slot, fetch->attribute, &is_null);
 	else
@@ -98,14 +104,22 @@ let_go(RvFetch *fetch)
 		ResetPerTupleExprContext(fetch->estate);
 }
 
-bool
+RvFound
 rv_fetch_distance(RvFetch *fetch, uint64 key, double *distance)
 {
+	RvFound		found = RV_ROW_INVISIBLE;
 	Datum		value;
-	bool		found = find(fetch, key, &value);
 
-	if (found)
-		*distance = rv_fetch_distance_to(fetch, value);
+	if (find(fetch, key))
+	{
+		if (fetch->node != NULL && fetch->node->context != NULL && !rv_node_passes(fetch->node, fetch->slot))
+			found = RV_ROW_DROPPED;
+		else if (indexed_value(fetch, &value))
+		{
+			*distance = rv_fetch_distance_to(fetch, value);
+			found = RV_ROW_FOUND;
+		}
+	}
 	let_go(fetch);
 	return found;
 }
@@ -114,7 +128,7 @@ bool
 rv_fetch_value(RvFetch *fetch, uint64 key, Datum *value)
 {
 	Datum		in_slot;
-	bool		found = find(fetch, key, &in_slot);
+	bool		found = find(fetch, key) && indexed_value(fetch, &in_slot);
 
 	if (found)
 		*value = PointerGetDatum(PG_DETOAST_DATUM_COPY(in_slot));

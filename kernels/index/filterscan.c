@@ -61,6 +61,7 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 #else
 	state->scan = index_beginscan(heap, state->index, estate->es_snapshot, 0, 1);
 #endif
+	((RvScan *) state->scan->opaque)->node = rv_node_new(&node->ss);
 	state->filter_context = AllocSetContextCreate(CurrentMemoryContext, "ruvector filter", ALLOCSET_DEFAULT_SIZES);
 }
 

@@ -9,6 +9,7 @@
 #include "explain.h"
 #include "filter.h"
 #include "index.h"
+#include "node.h"
 #include "range.h"
 
 RV_FUNCTION(ruhnsw_handler);
@@ -78,6 +79,7 @@ rv_index_init(void)
 	rv_options_init();
 	rv_range_init();
 	rv_filter_init();
+	rv_node_init();
 	rv_explain_init();
 	rv_cost_init();
 	rv_image_init();

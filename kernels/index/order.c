@@ -7,8 +7,10 @@
  * distance known; then that row is the next one. So rows leave in exact order although codes are approximate, and only
  * the rows that the bounds cannot tell apart are fetched.
  *
- * A stream whose batch is used up is asked for the next one as soon as a row farther than all of it would be returned.
- * A row that turns up late, nearer than one already returned, is left out (strict_order) or returned (relaxed_order).
+ * A stream whose batch is used up is asked for the next one as soon as a row farther than all of it would be taken. Rows
+ * are held back, in order, until there are as many as the query's LIMIT. One that turns up later still, nearer than one
+ * already returned, is left out (strict_order) or returned (relaxed_order). The condition that the executor has for the
+ * rows is asked when a candidate is looked at, before it counts as a row (node.c).
  *
  * Source: the threshold idea is Fagin, Lotem & Naor, "Optimal aggregation algorithms for middleware", section 4.
  */
@@ -24,8 +26,10 @@
 #define HITS_A_CALL 128
 #define SLOTS_A_BATCH 1024
 /* Shares of a batch: docs/design/index.md has the recall and the time that they cost. */
-#define FIRST_BATCH_AHEAD 2
+#define BATCH_AHEAD 2
 #define LATER_BATCH_AHEAD 20
+/* Rows: a cursor's LIMIT may be far more than is ever fetched. */
+#define MOST_HELD 1000
 
 /* Slots in order: when all rows are equally far. */
 static void
@@ -54,10 +58,10 @@ next_slots(RvScan *state, uint32 number)
 }
 
 /* The whole next batch of a stream goes to the queue, but a graph search is least sure of the far end of a batch: only
- * what is as near as a half of the first one, or as the nearest few of a later one, is returned before the next is there.
- * (A later batch has as many candidates as all before it together, so that is a half again.) Otherwise many of the rows
- * that a filter lets through would turn up late. With a radius, one batch is all there is; where every candidate was looked
- * at, the engine knows what is surely before the next batch. */
+ * what is as near as the nearer half of it is taken before the next is there, and where rows are returned as they are found
+ * only what is as near as a later one's nearest few. (A later batch has as many candidates as all before it together, so
+ * that is a half again.) Otherwise many rows would turn up late. With a radius, one batch is all there is; where every
+ * candidate was looked at, the engine knows what is surely before the next batch. */
 static void
 next_batch(IndexScanDesc scan, uint32 number)
 {
@@ -89,7 +93,7 @@ next_batch(IndexScanDesc scan, uint32 number)
 		state->stats.candidates += count;
 	}
 	floor = rv_search_floor(stream->search);
-	near = n / (stream->batches == 0 ? FIRST_BATCH_AHEAD : LATER_BATCH_AHEAD);
+	near = n / (stream->batches == 0 || state->held.count < state->held.wanted ? BATCH_AHEAD : LATER_BATCH_AHEAD);
 	if (!isinf(floor))
 		stream->horizon = Max(stream->horizon, floor);
 	else if (n > 0 && estimates[near] > stream->horizon)
@@ -131,13 +135,19 @@ resolve(RvScan *state)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (rv_fetch_distance(state->fetch, item.key, &item.distance))
+		switch (rv_fetch_distance(state->fetch, item.key, &item.distance))
 		{
-			state->stats.exact++;
-			rv_queue_push(&state->exact, &item);
-			return;
+			case RV_ROW_FOUND:
+				state->stats.exact++;
+				rv_queue_push(&state->exact, &item);
+				return;
+			case RV_ROW_DROPPED:
+				state->stats.dropped++;
+				break;
+			case RV_ROW_INVISIBLE:
+				state->stats.invisible++;
+				break;
 		}
-		state->stats.invisible++;
 	} while (next_equal(state, &item));
 }
 
@@ -214,40 +224,95 @@ refill(IndexScanDesc scan)
 	return asked;
 }
 
+/* Whether the candidate with the smallest lower bound may be the next row. One beyond what some stream is sure of waits for
+ * that stream's next batch. */
+static bool
+is_wanted(const RvScan *state)
+{
+	double		lower;
+
+	if (state->candidates.count == 0)
+		return false;
+	lower = state->candidates.items[0].distance;
+	if (state->exact.count > 0 && rv_distance_compare(lower, state->exact.items[0].distance) > 0)
+		return false;
+	for (uint32 i = 0; i < state->n_streams; i++)
+		if (!state->streams[i].ended && lower > state->streams[i].horizon)
+			return false;
+	return true;
+}
+
+/* The nearest row that is left. False: there is none. */
+static bool
+next_nearest(IndexScanDesc scan, RvCandidate *row)
+{
+	RvScan	   *state = scan->opaque;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		while (is_wanted(state))
+			resolve(state);
+	} while ((!state->all_equal || state->exact.count == 0) && refill(scan));
+	if (state->exact.count == 0)
+		return false;
+	*row = take_nearest(state);
+	return state->range == NULL || rv_range_contains(state->range, row->distance);	/* or none that follows is in it */
+}
+
+/* Of rows that are equally far, the one that came first stays first. */
+static void
+hold(RvHeld *held, const RvCandidate *row)
+{
+	uint64		at = held->count++;
+
+	for (; at > 0 && rv_distance_compare(held->rows[at - 1].distance, row->distance) > 0; at--)
+		held->rows[at] = held->rows[at - 1];
+	held->rows[at] = *row;
+}
+
+void
+rv_order_begin(RvScan *state)
+{
+	uint64		wanted = state->node != NULL && state->filter == NULL ? rv_node_wants(state->node) : 0;
+
+	if (wanted == 0 || wanted > MOST_HELD || state->all_equal)
+		return;
+	state->held.wanted = wanted;
+	state->held.rows = MemoryContextAlloc(state->context, sizeof(RvCandidate) * wanted);
+}
+
 bool
 rv_order_next(IndexScanDesc scan)
 {
 	RvScan	   *state = scan->opaque;
+	RvHeld	   *held = &state->held;
+	RvCandidate row;
 
+	while (held->count < held->wanted)
+	{
+		if (next_nearest(scan, &row))
+			hold(held, &row);
+		else
+			held->wanted = held->count;
+	}
 	for (;;)
 	{
-		CHECK_FOR_INTERRUPTS();
-		while (state->candidates.count > 0 &&
-			   (state->exact.count == 0 || rv_distance_compare(state->candidates.items[0].distance,
-															   state->exact.items[0].distance) <= 0))
-			resolve(state);
-		if ((!state->all_equal || state->exact.count == 0) && refill(scan))
-			continue;
-		if (state->exact.count == 0)
+		if (held->returned < held->count)
+			row = held->rows[held->returned++];
+		else if (!next_nearest(scan, &row))
 			return false;
-		else
+		if (state->any_returned && rv_iterative_scan == RV_ITERATIVE_STRICT &&
+			rv_distance_compare(row.distance, state->last_distance) < 0)
 		{
-			RvCandidate item = take_nearest(state);
-
-			if (state->range != NULL && !rv_range_contains(state->range, item.distance))
-				return false;	/* and so are all that follow */
-			if (state->any_returned && rv_iterative_scan == RV_ITERATIVE_STRICT &&
-				rv_distance_compare(item.distance, state->last_distance) < 0)
-			{
-				state->stats.late++;
-				continue;
-			}
-			state->any_returned = true;
-			state->last_distance = item.distance;
-			rv_tid_of_key(item.key, &scan->xs_heaptid);
-			scan->xs_orderbyvals[0] = Float8GetDatum(item.distance);
-			scan->xs_orderbynulls[0] = (scan->orderByData[0].sk_flags & SK_ISNULL) != 0;
-			return true;
+			state->stats.late++;
+			continue;
 		}
+		state->any_returned = true;
+		state->last_distance = row.distance;
+		rv_tid_of_key(row.key, &scan->xs_heaptid);
+		scan->xs_orderbyvals[0] = Float8GetDatum(row.distance);
+		scan->xs_orderbynulls[0] = (scan->orderByData[0].sk_flags & SK_ISNULL) != 0;
+		return true;
 	}
 }

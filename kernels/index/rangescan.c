@@ -131,7 +131,7 @@ rv_range_collect(IndexScanDesc scan)
 		double		distance;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!rv_fetch_distance(state->fetch, undecided.keys[i], &distance))
+		if (rv_fetch_distance(state->fetch, undecided.keys[i], &distance) != RV_ROW_FOUND)
 			state->stats.invisible++;
 		else
 		{

@@ -88,6 +88,7 @@ rv_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int nor
 	state->recheck = false;
 	state->n_rows = 0;
 	state->next_row = 0;
+	memset(&state->held, 0, sizeof(state->held));
 	if (state->fetch != NULL)
 		rv_fetch_reset(state->fetch);
 	if (keys != NULL && scan->numberOfKeys > 0)
@@ -206,7 +207,10 @@ begin(IndexScanDesc scan)
 	if (scan->numberOfOrderBys == 0)
 		rv_range_collect(scan);
 	else
+	{
 		add_delta(state, state->view->delta);
+		rv_order_begin(state);
+	}
 	MemoryContextSwitchTo(old);
 	state->begun = true;
 }
@@ -229,6 +233,9 @@ rv_scan_start(IndexScanDesc scan)
 									  scan->numberOfOrderBys == 0 ? state->distance : &scan->orderByData[0].sk_func,
 									  scan->indexRelation->rd_indcollation[0]);
 		MemoryContextSwitchTo(old);
+		if (scan->numberOfOrderBys > 0 && state->node == NULL)
+			state->node = rv_node_of_scan(scan);
+		state->fetch->node = state->node;
 	}
 	pgstat_count_index_scan(scan->indexRelation);
 #if PG_VERSION_NUM >= 180000

@@ -24,6 +24,7 @@ typedef struct RvScanStats
 	bool		filtered;
 	uint64		admitted;		/* rows that the filter lets through */
 	uint64		exact;			/* distances computed from the heap */
+	uint64		dropped;		/* heap tuples of candidates that do not pass the node's condition */
 	uint64		invisible;		/* heap tuples of candidates that the snapshot does not see */
 	uint64		late;			/* rows left out because a farther one had been returned */
 	uint64		batches;
@@ -49,6 +50,16 @@ typedef struct RvStream
 	double		horizon;		/* a row farther than this is not returned before the next batch is there */
 } RvStream;
 
+/* The nearest rows so far, in order, not returned before there are as many as will be asked for: one that turns up late
+ * still finds its place among them. */
+typedef struct RvHeld
+{
+	RvCandidate *rows;
+	uint64		count;
+	uint64		returned;		/* of these */
+	uint64		wanted;			/* 0: rows are returned one by one */
+} RvHeld;
+
 typedef struct RvScan
 {
 	MemoryContext context;		/* of one (re)scan; its reset ends the searches and releases the view */
@@ -61,6 +72,7 @@ typedef struct RvScan
 	uint32		n_streams;
 	RvQueue		candidates;		/* by lower bound */
 	RvQueue		exact;			/* by distance */
+	RvHeld		held;
 	bool		begun;
 	bool		all_equal;		/* the query has no distance to anything: any order is right */
 	bool		any_returned;
@@ -68,6 +80,7 @@ typedef struct RvScan
 	bool		recheck;		/* the condition is about another query than the order: the executor sees to it */
 	uint64		seen;			/* candidates of this rescan */
 	const RvRange *range;		/* NULL: no radius */
+	RvNode	   *node;			/* that this scan is of; NULL: not known */
 	const RvFilter *filter;		/* NULL: all rows; else set between a (re)scan and its first row */
 	uint64	   *rows;			/* within the range, when no order is asked for: in order of the heap */
 	Size		n_rows;
@@ -77,6 +90,8 @@ typedef struct RvScan
 
 /* scan.c: reads the index as it is now, and what is within the range; the first of a (re)scan */
 extern void rv_scan_start(IndexScanDesc scan);
+/* order.c: before the first row */
+extern void rv_order_begin(RvScan *state);
 /* order.c: the next row in order of distance; false: there is none */
 extern bool rv_order_next(IndexScanDesc scan);
 /* rangescan.c */
