@@ -60,12 +60,12 @@ SELECT w.ev_class::int8 AS table, w.rulename AS name, pg_get_ruledef(w.oid) AS d
 WHERE w.ev_class = ANY (%(tables)s::oid[]) AND w.rulename <> '_RETURN' ORDER BY 1, 2"""
 
 _INCOMING: LiteralString = """
-SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS table, c.oid::int8 AS table_oid, k.conname AS name,
-       pg_get_constraintdef(k.oid) AS definition, k.confrelid::int8 AS references, c.relkind = 'p' AS partitioned,
+SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS table, k.conname AS name,
+       pg_get_constraintdef(k.oid) AS definition, c.relkind = 'p' AS partitioned,
        k.convalidated AS validated, obj_description(k.oid, 'pg_constraint') AS comment
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY (%(tables)s::oid[])
-  AND NOT k.conrelid = ANY (%(but)s::oid[]) ORDER BY 1, 3"""
+  AND NOT k.conrelid = ANY (%(but)s::oid[]) ORDER BY 1, 2"""
 
 # What the tool does not carry over, one row each: where it stands, what it is, which strategies it stops ('' none: a
 # note).

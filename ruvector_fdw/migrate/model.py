@@ -249,10 +249,8 @@ class IncomingKey:
     """A foreign key of another table onto a migrated one."""
 
     table: str
-    table_oid: int
     name: str
     definition: str
-    references: int
     partitioned: bool
     validated: bool
     comment: str | None

@@ -12,8 +12,6 @@ import pytest
 from harness import Database, Server, needs_extension
 from psycopg import sql
 
-SHARED = ["halfvec", "sparsevec"]
-
 
 @pytest.fixture
 def bare(server: Server) -> Iterator[Database]:
