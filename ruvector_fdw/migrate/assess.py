@@ -31,6 +31,8 @@ PGVECTOR_MIN, PGVECTOR_MAX = (0, 5), (0, 8)
 # throughout.
 GUIDE = ((1e6, 30, 60, 4), (1e7, 60, 240, 16), (1e8, 240, 720, 32), (math.inf, 720, None, 64))
 GUIDE_DISK_FACTOR = 2
+# The object of a finding that is about every table.
+_SERVER = "this server"
 
 
 @dataclass
@@ -142,7 +144,7 @@ def assess(session: Session, choice: Choice = ALL, sample: int = SAMPLE_ROWS_DEF
     if not PGVECTOR_MIN <= _version(pgvector.version) <= PGVECTOR_MAX:
         result.blockers.append(f"pgvector {pgvector.version} is not one of 0.5 to 0.8")
     if result.ruvector is None and result.ruvector_available is None:
-        result.blockers.append("extension ruvector is not installed on the server's machine")
+        findings.append(Finding(_SERVER, "has no extension ruvector: install it first", ("parallel", "in-place")))
     for table in tables:
         result.tables.append(_table(session, table, pgvector, ours, findings, sample))
     return result
@@ -159,7 +161,7 @@ def _table(
     rows = float(rows_of(session, table))
     total = sum(t.total_bytes for t in table.leaves)
     mine = {t.qualified for t in table.tree} | {f"{t.name}" for t in table.tree}
-    stopped = {s for f in findings if f.object in mine for s in f.stops}
+    stopped = {s for f in findings if f.object in mine or f.object == _SERVER for s in f.stops}
     return TableReport(
         name=table.qualified,
         rows=rows,

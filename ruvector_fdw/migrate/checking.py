@@ -21,7 +21,7 @@ from .state import Run, State
 from .sync import after_cutover, before_cutover
 from .validate import Side, TableVerdict, validate
 
-_OLD_SERVES = ("index", "keys", "ready")
+_OLD_SERVES = ("index", "keys", "partitions", "ready")
 _NEW_SERVES = ("exchanged", "cut over")
 
 
@@ -62,6 +62,8 @@ def _sides(
     old_types = {c.name: c.type for c in table.vector_columns}
     new_types = {c.name: mapper.rewrite(c.type) for c in table.vector_columns}
     if green is not None:
+        if run.phase in ("planned", "schema", "copy"):
+            raise MigrateError(f'nothing to validate in phase "{run.phase}"', hint="Go on with: ruvector migrate")
         name = table.qualified
         return Side(session.conn, name, old_types), Side(green, name, new_types)
     if run.strategy == "in-place":

@@ -63,21 +63,9 @@ def create_table(table: Table, mapper: Mapper) -> list[str]:
     """
     statements: list[str] = []
     shadows = {t.oid: qualified(t.schema, derived(t.name, SHADOW_SUFFIX)) for t in table.tree}
-    by_oid = {t.oid: t for t in table.tree}
     for part in table.tree:
-        persistence = "UNLOGGED " if part.persistence == "u" else ""
-        if part.parent in shadows and part.bound is not None:
-            head = f"CREATE {persistence}TABLE {shadows[part.oid]} PARTITION OF {shadows[part.parent]} {part.bound}"
-        else:
-            head = f"CREATE {persistence}TABLE {shadows[part.oid]} (\n  "
-            head += ",\n  ".join(_column(c, part, mapper) for c in part.columns) + "\n)"
-        head += f" PARTITION BY {part.partition_key}" if part.partition_key else ""
-        head += f" USING {quote(part.method)}" if part.method not in (None, "heap") and part.kind == "r" else ""
-        head += f" WITH ({', '.join(map(_option, part.options))})" if part.options else ""
-        head += f" TABLESPACE {quote(part.tablespace)}" if part.tablespace else ""
-        statements.append(head)
-        statements += _column_settings(part, shadows[part.oid])
-        statements += _own_defaults(part, shadows[part.oid], by_oid.get(part.parent or 0), mapper)
+        statements += create_part(part, table, shadows, mapper)
+    statements += [create_rest(p, shadows[p.oid], SHADOW_SUFFIX) for p in open_ended(table)]
     # Children's keys first: a key added to the parent then adopts them, and their names are ours and not generated.
     for part in reversed(table.tree):
         for k in part.constraints:
@@ -93,6 +81,38 @@ def create_table(table: Table, mapper: Mapper) -> list[str]:
             if i.constraint and i.parent and not any(k.index == i.oid for k in part.constraints):
                 statements.append(_inherited_key(table, part, i, shadows[part.oid]))
     return statements
+
+
+def create_part(part: Table, root: Table, shadows: dict[int, str], mapper: Mapper) -> list[str]:
+    """The double of ``root`` or of one of its partitions, by its name in ``shadows``; without keys and checks."""
+    persistence = "UNLOGGED " if part.persistence == "u" else ""
+    if part.parent in shadows and part.bound is not None:
+        head = f"CREATE {persistence}TABLE {shadows[part.oid]} PARTITION OF {shadows[part.parent]} {part.bound}"
+    else:
+        head = f"CREATE {persistence}TABLE {shadows[part.oid]} (\n  "
+        head += ",\n  ".join(_column(c, part, mapper) for c in part.columns) + "\n)"
+    head += f" PARTITION BY {part.partition_key}" if part.partition_key else ""
+    head += f" USING {quote(part.method)}" if part.method not in (None, "heap") and part.kind == "r" else ""
+    head += f" WITH ({', '.join(map(_option, part.options))})" if part.options else ""
+    head += f" TABLESPACE {quote(part.tablespace)}" if part.tablespace else ""
+    parent = next((t for t in root.tree if t.oid == part.parent), None)
+    return [head, *_column_settings(part, shadows[part.oid]), *_own_defaults(part, shadows[part.oid], parent, mapper)]
+
+
+def open_ended(table: Table) -> list[Table]:
+    """What a partition may be attached to for which the other side has none: there a default partition takes its rows."""
+    whole = {p.parent for p in table.partitions if p.bound == "DEFAULT"}
+    return [p for p in table.tree if p.kind == "p" and p.oid not in whole and not str(p.partition_key).startswith("HASH")]
+
+
+def rest_name(part: Table, suffix: str) -> str:
+    """The qualified name of that default partition; ``suffix``: of the side that stands by."""
+    return qualified(part.schema, derived(part.name, f"{suffix}_rest"))
+
+
+def create_rest(part: Table, standby: str, suffix: str) -> str:
+    persistence = "UNLOGGED " if part.persistence == "u" else ""
+    return f"CREATE {persistence}TABLE {rest_name(part, suffix)} PARTITION OF {standby} DEFAULT"
 
 
 def _inherited_key(root: Table, part: Table, index: Index, shadow: str) -> str:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import catalog, dependents, publications, views
+from . import catalog, dependents, partitions, publications, views
 from .ddl import Pair, enable_trigger, policies
 from .errors import DriftError, MigrateError
 from .model import Constraint, IncomingKey, Table, View
-from .names import Mapper, derived, literal, qualified, quote
+from .names import RETIRED_SUFFIX, SHADOW_SUFFIX, Mapper, derived, literal, qualified, quote
 from .parallel import current_tables, read
 from .plan import signature
 from .sqlrun import Session
@@ -65,6 +65,7 @@ def cutover(session: Session, run: Run) -> float:
     relations = state.relations(run.id)
     tables = current_tables(session, relations)
     for relation, table in zip(relations, tables, strict=True):
+        partitions.must_be_followed(session, run, relation, table)
         part = drifted(relation, table)
         if part is not None:
             raise DriftError(
@@ -157,6 +158,7 @@ def back(session: Session, run: Run) -> float:
             f"view {strangers[0]} was made after cutover, over the new tables",
             hint="Drop it; make it again after the rollback.",
         )
+    partitions.same_partitions(tables, sides.serving)
     work = _locks(sides)
     work += [f"DROP {p.kind} IF EXISTS {qualified(p.schema, p.shadow)}" for p in begun]
     work += [f"DROP {p.kind} {qualified(p.schema, p.name)}" for p, _ in reversed(view_pairs)]
@@ -167,6 +169,8 @@ def back(session: Session, run: Run) -> float:
 
     def note() -> None:
         session.conn.execute("DELETE FROM ruvector_migration.pair WHERE run = %s AND level > 0", (run.id,))
+        run.options["marks"] = partitions.marks(session, tables)
+        state.set_options(run)
         state.set_phase(run, "ready")
 
     held = session.transaction(work, also=note)
@@ -238,6 +242,9 @@ def _exchange(session: Session, sides: Sides) -> list[str]:
     for table in sides.tables:
         work += drop_triggers(link(table, sides.mapper, names_now, reverse=not forward))
         work += _sequences(session, sides, table)
+        now = {p.oid: sides.name(p, serving=False, before=True) for p in table.tree}
+        serving = sides.name(table, serving=True, before=True)
+        work += partitions.drop_rests(table, table.key, serving, now, SHADOW_SUFFIX if forward else RETIRED_SUFFIX)
     for pair, level in sides.pairs:
         if level == 0 and pair.kind not in ("VIEW", "MATERIALIZED VIEW"):
             old, new = (pair.retired, pair.shadow) if forward else (pair.shadow, pair.retired)
@@ -264,6 +271,8 @@ def _exchange(session: Session, sides: Sides) -> list[str]:
     work += publications.exchange(session.conn, _successors(sides))
     work += _incoming(sides)
     for table in sides.tables:
+        standby_names = {p.oid: sides.name(p, serving=False, before=False) for p in table.tree}
+        work += partitions.make_rests(table, standby_names, RETIRED_SUFFIX if forward else SHADOW_SUFFIX)
         work += create_triggers(link(table, sides.mapper, names_then, reverse=forward))
     return work
 

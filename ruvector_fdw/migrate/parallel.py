@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg import errors
 
-from . import assess, catalog, ddl, dependents, plan
+from . import assess, catalog, ddl, dependents, partitions, plan
 from .ddl import Pair
 from .errors import MigrateError
 from .model import Table
@@ -24,7 +24,7 @@ from .sqlrun import Session, statement
 from .state import CLOSED, Relation, Run, State, Step, run_steps
 from .sync import backfill, batch_sql, before_cutover, link
 
-PHASES = ("planned", "prepare", "dual-write", "backfill", "index", "keys", "ready")
+PHASES = ("planned", "prepare", "dual-write", "backfill", "index", "keys", "partitions", "ready")
 
 
 def read(session: Session, choice: assess.Choice = assess.ALL, index_options: tuple[str, ...] = ()) -> Source:
@@ -166,7 +166,9 @@ def _print(session: Session, steps: list[Step], source: Source) -> None:
 
 
 def advance(session: Session, run: Run, progress: Progress) -> None:
-    """From the run's phase to "ready". Safe to call again after any interruption."""
+    """From the run's phase to "ready". Safe to call again after any interruption, and when it is ready: partitions may
+    have come or gone.
+    """
     state = State(session)
     session.conn.execute("SET row_security = off")
     batch = int(run.options["batch_rows"])
@@ -178,10 +180,15 @@ def advance(session: Session, run: Run, progress: Progress) -> None:
         raise MigrateError(
             f'this migration is already past its copy (phase "{run.phase}")', hint="See: ruvector status"
         )
-    for phase in PHASES[PHASES.index(run.phase) :]:
+    start = min(PHASES.index(run.phase), PHASES.index("partitions"))
+    for phase in PHASES[start:]:
         state.set_phase(run, phase)
         if phase == "backfill":
             _backfill(session, state, run, batch, progress)
+        elif phase == "partitions":
+            tables = current_tables(session, state.relations(run.id))
+            source = read(session, index_options=tuple(run.options["index_options"]))
+            partitions.follow(session, state, run, source, tables, progress)
         elif phase not in ("planned", "ready"):
             run_steps(state, run, phase, progress)
 
@@ -198,8 +205,11 @@ def current_tables(session: Session, relations: list[Relation]) -> list[Table]:
 
 def _backfill(session: Session, state: State, run: Run, batch: int, progress: Progress) -> None:
     relations = state.relations(run.id)
-    source = read(session)
-    for relation, table in zip(relations, current_tables(session, relations), strict=True):
+    source, tables = read(session), current_tables(session, relations)
+    if "marks" not in run.options:
+        run.options["marks"] = partitions.marks(session, tables)
+        state.set_options(run)
+    for relation, table in zip(relations, tables, strict=True):
         if relation.complete:
             continue
         to = link(table, source.mapper, before_cutover)

@@ -2,10 +2,12 @@
 """The parallel strategy as a list of steps, made once from one snapshot of the catalog and then kept in the state
 schema.
 
-Order: the doubles, empty, with keys, checks, foreign keys onto other tables and triggers disabled ("prepare"); the
-dual-write triggers ("dual-write"); the rows ("backfill", not a step: see sync.py); the other indexes, CONCURRENTLY
-("index"); foreign keys among doubles, once both ends are full ("keys"). Foreign keys of the side that stands by are
-deferred: its rows arrive one by one in the order of the triggers, not in the order of the statement.
+Order: the doubles, empty, with keys, checks, foreign keys onto other tables and triggers disabled ("prepare"), each
+partitioned one with a default partition for rows of partitions that are attached later; the dual-write triggers
+("dual-write"); the rows ("backfill", not a step: see sync.py); the other indexes, CONCURRENTLY ("index"); foreign keys
+among doubles, once both ends are full ("keys"); partitions that came or went ("partitions", no step either: see
+partitions.py). Foreign keys of the side that stands by are deferred: its rows arrive one by one in the order of the
+triggers, not in the order of the statement.
 """
 
 from __future__ import annotations
@@ -146,6 +148,7 @@ def _indexes(table: Table, source: Source) -> list[Step]:
     steps: list[Step] = []
     attach: list[Step] = []
     identity = _identity_index(table)
+    rests = ddl.open_ended(table)
     for part in table.tree:
         shadow = qualified(part.schema, derived(part.name, "_ruvector"))
         for index in part.indexes:
@@ -153,8 +156,14 @@ def _indexes(table: Table, source: Source) -> list[Step]:
                 continue
             name = derived(index.name, "_ruvector")
             full = qualified(part.schema, name)
+            if part in rests:  # a parent's index is valid when all partitions have theirs
+                one = derived(index.name, "_ruvector_rest")
+                rest, built = ddl.rest_name(part, "_ruvector"), qualified(part.schema, one)
+                text = shadow_index(index, part, one, rest, source, concurrently=True)
+                steps.append(Step("index", f"index {built}", [text], outside=True, index=built))
+                attach.insert(0, Step("index", f"attach {built}", [f"ALTER INDEX {full} ATTACH PARTITION {built}"]))
             on = f"ONLY {shadow}" if part.kind == "p" else shadow
-            text = _index(index, part, name, on, source, concurrently=part.kind == "r")
+            text = shadow_index(index, part, name, on, source, concurrently=part.kind == "r")
             work = [text] if index.comment is None else [text, f"COMMENT ON INDEX {full} IS {literal(index.comment)}"]
             steps.append(Step("index", f"index {full}", work, outside=True, index=full))
             if index.parent is not None:
@@ -193,7 +202,8 @@ def _identity(table: Table, source: Source) -> list[Step]:
     return []
 
 
-def _index(index: Index, part: Table, name: str, on: str, source: Source, *, concurrently: bool) -> str:
+def shadow_index(index: Index, part: Table, name: str, on: str, source: Source, *, concurrently: bool) -> str:
+    """CREATE INDEX for the double of ``index``, whatever its access method."""
     if index.method not in ACCESS_METHODS:
         return ddl.plain_index(index, part, name, on, source.mapper, concurrently=concurrently)
     opclass = ddl.opclass_name(index, source.pgvector, source.ours, source.mapper)

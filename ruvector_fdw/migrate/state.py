@@ -271,6 +271,12 @@ class State:
         ).fetchall()
         return [Relation(*row) for row in rows]
 
+    def set_signature(self, run: int, oid: int, signature: dict[str, Any]) -> None:
+        self.conn.execute(
+            "UPDATE ruvector_migration.relation SET signature = %s WHERE run = %s AND oid = %s",
+            (Jsonb(signature), run, oid),
+        )
+
     def progress(self, run: int, oid: int, last_key: list[str] | None, rows: int, complete: bool) -> None:
         self.conn.execute(
             "UPDATE ruvector_migration.relation SET last_key = %s, rows_done = rows_done + %s, complete = %s"

@@ -27,9 +27,12 @@ from .sqlrun import Session, statement
 from .state import SCHEMA
 
 TRIGGER = "!ruvector_sync"
+TRUNCATE = quote(TRIGGER + "_truncate")
 BATCH_ROWS_DEFAULT = 2000
 _BATCH_MIN = 20
 _FAILURES_MAX = 600
+# What a batch may meet of the application's: SerializationFailure is a row that moved to another partition under it.
+_AGAIN = (errors.LockNotAvailable, errors.DeadlockDetected, errors.UniqueViolation, errors.SerializationFailure)
 
 
 @dataclass(frozen=True)
@@ -120,19 +123,23 @@ $sync$"""
         f" FOR EACH ROW EXECUTE FUNCTION {to.function}()"
     )
     statements.append(f"ALTER TABLE {to.source} ENABLE ALWAYS TRIGGER {quote(TRIGGER)}")
-    name = quote(TRIGGER + "_truncate")
     for source, target in to.truncates:
-        statements.append(
-            f"CREATE TRIGGER {name} AFTER TRUNCATE ON {source} FOR EACH STATEMENT"
-            f" EXECUTE FUNCTION {to.function}({literal(target)})"
-        )
-        statements.append(f"ALTER TABLE {source} ENABLE ALWAYS TRIGGER {name}")
+        statements += truncate_trigger(to, source, target)
     return statements
+
+
+def truncate_trigger(to: Link, source: str, target: str) -> list[str]:
+    """For a table or one of its partitions: each needs one of its own."""
+    function = f"{to.function}({literal(target)})"
+    return [
+        f"CREATE TRIGGER {TRUNCATE} AFTER TRUNCATE ON {source} FOR EACH STATEMENT EXECUTE FUNCTION {function}",
+        f"ALTER TABLE {source} ENABLE ALWAYS TRIGGER {TRUNCATE}",
+    ]
 
 
 def drop_triggers(to: Link) -> list[str]:
     statements = [f"DROP TRIGGER IF EXISTS {quote(TRIGGER)} ON {to.source}"]
-    statements += [f"DROP TRIGGER IF EXISTS {quote(TRIGGER + '_truncate')} ON {source}" for source, _ in to.truncates]
+    statements += [f"DROP TRIGGER IF EXISTS {TRUNCATE} ON {source}" for source, _ in to.truncates]
     return [*statements, f"DROP FUNCTION IF EXISTS {to.function}()"]
 
 
@@ -206,7 +213,7 @@ def backfill(
         try:
             last_key, complete = attempt(last_key, size)
             size, failures = min(batch_rows, size * 2), 0
-        except (errors.LockNotAvailable, errors.DeadlockDetected, errors.UniqueViolation):
+        except _AGAIN:
             if failures == _FAILURES_MAX:
                 raise
             failures += 1

@@ -98,6 +98,19 @@ def test_in_place_there_and_back(old: World, tmp_path: Path) -> None:
     assert old.rows(NEAREST)
 
 
+def test_blue_green_alone_needs_no_extension_here(old: World) -> None:
+    """A server that nobody may install anything on is left by blue-green."""
+    home = old.server.installation.sharedir / "extension"
+    control = home / "ruvector.control"
+    control.rename(home / "ruvector.away")
+    try:
+        text = old.ruvector("assess")
+    finally:
+        (home / "ruvector.away").rename(control)
+    assert "this server: has no extension ruvector: install it first (not parallel, not in-place)" in text
+    assert "Verdict: ready. parallel fits 0 of" in text and "Next: ruvector migrate --strategy blue-green" in text
+
+
 def test_blue_green_into_the_newest(old: World, server: Server) -> None:
     """The old server has no ruvector, the new one no pgvector. Two releases by logical replication, two by the log."""
     how = "logical" if old.server.pgvector in ("0.5.1", "0.7.4") else "log"  # type: ignore[attr-defined]
