@@ -38,7 +38,8 @@ from ruvector_fdw.stores.progress import shown
 from ruvector_fdw.stores.store import maintenance, quick, transaction, writer
 from ruvector_fdw.stores.store.filters import level
 from ruvector_fdw.stores.store.opened import OpenStore
-from ruvector_fdw.stores.store.scan import Effort, Scan
+from ruvector_fdw.stores.store.question import Effort
+from ruvector_fdw.stores.store.scan import Scan
 from ruvector_fdw.stores.store.schema import LIMITS, Spec, make_columns
 from ruvector_fdw.stores.vectors import TYPE_OF_ELEMENT
 

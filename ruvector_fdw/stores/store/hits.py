@@ -49,3 +49,26 @@ class Source(Protocol):
 
     def next_batch(self) -> Hits:
         """More candidates; none, and an infinite horizon, when there are no more."""
+
+
+class Given:
+    """A source of candidates that are all known."""
+
+    def __init__(self, hits: Hits) -> None:
+        self._hits = hits
+
+    def next_batch(self) -> Hits:
+        hits, self._hits = self._hits, Hits.join([])
+        return hits
+
+
+class Unbounded:
+    """A source whose bounds are of another distance than the one ordered by: they say nothing."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def next_batch(self) -> Hits:
+        hits = self._source.next_batch()
+        size = hits.row_ids.size
+        return Hits(hits.row_ids, np.full(size, -np.inf), np.full(size, np.inf))

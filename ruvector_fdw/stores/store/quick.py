@@ -22,7 +22,8 @@ from ruvector_fdw.errors import InvalidValueError, StoreCorruptError
 from ruvector_fdw.request import Batch, ColumnData, SearchRequest, VectorSortKey
 from ruvector_fdw.stores.store.fetch import CHUNK, LENGTHS, RawRow
 from ruvector_fdw.stores.store.hits import Hits
-from ruvector_fdw.stores.store.scan import AT_ONCE, Effort
+from ruvector_fdw.stores.store.question import Effort
+from ruvector_fdw.stores.store.scan import AT_ONCE
 from ruvector_fdw.stores.store.segment import search_kept
 from ruvector_fdw.stores.values import decode_all
 from ruvector_fdw.stores.vectors import estimates

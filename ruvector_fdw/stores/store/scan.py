@@ -17,17 +17,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ruvector_fdw import host
-from ruvector_fdw.request import AnyQual, Batch, BoolQual, SearchRequest, SortKey, SparseVector, VectorQual
+from ruvector_fdw.request import Batch, SearchRequest, SortKey, VectorQual
 from ruvector_fdw.stores.store import filters
 from ruvector_fdw.stores.store.fetch import CHUNK, RawRow, RowReader
 from ruvector_fdw.stores.store.filters import Condition
-from ruvector_fdw.stores.store.hits import Hits, Source
+from ruvector_fdw.stores.store.hits import Given, Hits, Source, Unbounded
+from ruvector_fdw.stores.store.question import Effort, Threshold, same_query, split
 from ruvector_fdw.stores.store.rank import ExactOrder, Ranked
 from ruvector_fdw.stores.store.schema import ROW_NULL, ROW_ZERO
 from ruvector_fdw.stores.store.snapshot import Snapshot
@@ -41,34 +41,6 @@ _FIRST_TAKEN, _MOST_TAKEN = 32, 1024
 AT_ONCE = 100
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How much of a segment a search looks at: `ef` for hnsw, `probes` for ivf."""
-
-    ef_search: int = 40
-    probes: int = 1
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """`distance(query) < value`, or `<=`."""
-
-    metric: str
-    query: Any
-    inclusive: bool
-    value: float
-
-    def holds(self, found: Float64s) -> Any:
-        if np.isnan(self.value):
-            return ~np.isnan(found) | self.inclusive
-        return found <= self.value if self.inclusive else found < self.value
-
-
-def needs_segments(request: SearchRequest) -> bool:
-    """Whether there is a distance in it; without one the rows alone answer, even when a segment is damaged."""
-    return request.vector_key is not None or bool(_split(request.quals)[0])
-
-
 class Scan:
     """One request over one snapshot; `batches` may be called once."""
 
@@ -77,7 +49,7 @@ class Scan:
         self.store = snapshot.store
         self.request = request
         self.effort = effort
-        vector_quals, plain_quals = _split(request.quals)
+        vector_quals, plain_quals = split(request.quals)
         self.filtered = bool(plain_quals)
         self.indexed_filter = filters.uses_index(self.store.spec, plain_quals)
         condition = filters.conjunction([filters.compile_qual(self.store.spec, qual) for qual in plain_quals])
@@ -234,12 +206,12 @@ class Scan:
         within = next((t for t in self.thresholds if t.metric == spec.metric), None)
         if within is not None and not self._pointless(within.metric, within.query):
             found = self._range_sources(within.query, within.value)
-            same = within.metric == self.metric and _equal(within.query, self.query)
-            return found if same else [_Unbounded(source) for source in found]
+            same = within.metric == self.metric and same_query(within.query, self.query)
+            return found if same else [Unbounded(source) for source in found]
         if self.thresholds or self.metric != spec.metric or self.query is None:
-            return [_Given(self._all_by_distance())]
+            return [Given(self._all_by_distance())]
         if self.filtered and self.indexed_filter and (listed := self._listed()) is not None:
-            return [_Given(listed)]
+            return [Given(listed)]
         limit = self.request.limit
         wanted = 0 if limit is None else limit + self.request.offset
         if spec.index == "flat" or wanted > max(_RANK_ALL_AFTER, self.snapshot.state.row_count // 4):
@@ -252,13 +224,13 @@ class Scan:
             live.segment.search(self.query, ef, self.effort.probes, live.tombstones) for live in self.snapshot.segments
         ]
         if self.snapshot.delta.row_ids.size:
-            made.append(_Given(self._delta_hits(self.query)))
+            made.append(Given(self._delta_hits(self.query)))
         return made
 
     def _range_sources(self, query: Any, radius: float) -> list[Source]:
         made: list[Source] = [live.segment.within(query, radius, live.tombstones) for live in self.snapshot.segments]
         hits = self._delta_hits(query)
-        made.append(_Given(hits.take(hits.lower <= radius)))
+        made.append(Given(hits.take(hits.lower <= radius)))
         return made
 
     def _delta_hits(self, query: Any) -> Hits:
@@ -330,50 +302,5 @@ def _rank(row: tuple[float, RawRow]) -> tuple[float, int]:
     return row[0], row[1][0]
 
 
-class _Given:
-    """A source of candidates that are all known."""
-
-    def __init__(self, hits: Hits) -> None:
-        self._hits = hits
-
-    def next_batch(self) -> Hits:
-        hits, self._hits = self._hits, Hits.join([])
-        return hits
-
-
-class _Unbounded:
-    """A source whose bounds are of another distance than the one ordered by: they say nothing."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def next_batch(self) -> Hits:
-        hits = self._source.next_batch()
-        size = hits.row_ids.size
-        return Hits(hits.row_ids, np.full(size, -np.inf), np.full(size, np.inf))
-
-
 def _among(row_ids: list[int]) -> Condition:
     return Condition("r.row_id IN (SELECT value FROM json_each(?))", (json.dumps(row_ids),))
-
-
-def _equal(a: Any, b: Any) -> bool:
-    if isinstance(a, SparseVector) and isinstance(b, SparseVector):
-        return np.array_equal(a.indices, b.indices) and np.array_equal(a.values, b.values)
-    return a is not None and b is not None and np.array_equal(a, b)
-
-
-def _split(quals: Sequence[AnyQual]) -> tuple[list[VectorQual], list[AnyQual]]:
-    """Distances, and the rest; an AND at the top is taken apart."""
-    vector: list[VectorQual] = []
-    plain: list[AnyQual] = []
-    for qual in quals:
-        if isinstance(qual, BoolQual) and qual.operator == "AND":
-            inner_vector, inner_plain = _split(qual.args)
-            vector += inner_vector
-            plain += inner_plain
-        elif isinstance(qual, VectorQual):
-            vector.append(qual)
-        else:
-            plain.append(qual)
-    return vector, plain

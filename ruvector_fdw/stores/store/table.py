@@ -35,7 +35,8 @@ from ruvector_fdw.stores import check_options, planned_limit
 from ruvector_fdw.stores.store import filters, quick, schema, writer
 from ruvector_fdw.stores.store.fetch import sortable
 from ruvector_fdw.stores.store.opened import OpenStore
-from ruvector_fdw.stores.store.scan import Effort, Scan, needs_segments
+from ruvector_fdw.stores.store.question import Effort, needs_segments
+from ruvector_fdw.stores.store.scan import Scan
 from ruvector_fdw.stores.store.session import Session
 from ruvector_fdw.stores.values import split_type
 from ruvector_fdw.stores.vectors import ELEMENT_OF_TYPE, METRICS_OF_ELEMENT
