@@ -38,7 +38,9 @@ check_dims(const char *name, int32 typmod, Py_ssize_t dims, int max)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("%s cannot have more than %d dimensions", name, max)));
 	if (typmod != -1 && typmod != dims)
 		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION), errmsg("expected %d dimensions, not %d", typmod, (int) dims)));
+				(errcode(ERRCODE_DATA_EXCEPTION), errmsg("expected %d dimensions, not %d", typmod, (int) dims),
+				 errhint("The foreign table's column is declared as %s(%d), and its source has vectors of %d dimensions.", name,
+						 typmod, (int) dims)));
 }
 
 static void

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 from fdw_database import FdwDatabase
 
@@ -115,6 +116,17 @@ def test_python_values_become_sql(echo: FdwDatabase, kind: str, python: str, exp
     echo.table("t", f"value {name}", server="lit", python=python.replace("'", "''"))
     found = echo.value(f"SELECT value{'::' + cast if cast else ''} FROM t")
     assert (str(found) if name == "numeric" else found) == expected
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("kind", ["ruvector", "halfvec"])
+def test_other_dims_than_declared_are_explained(echo: FdwDatabase, kind: str) -> None:
+    echo.server_for("classic.Literal", "lit")
+    echo.table("t", f"value {kind}(3)", server="lit", python="[1, 2]")
+    with pytest.raises(psycopg.errors.DataException, match="expected 3 dimensions, not 2") as caught:
+        echo.rows("SELECT value FROM t")
+    hint = f"The foreign table's column is declared as {kind}(3), and its source has vectors of 2 dimensions."
+    assert caught.value.diag.message_hint == hint
 
 
 @pytest.mark.parametrize(
