@@ -31,6 +31,7 @@ PGVECTOR_MIN, PGVECTOR_MAX = (0, 5), (0, 8)
 # throughout.
 GUIDE = ((1e6, 30, 60, 4), (1e7, 60, 240, 16), (1e8, 240, 720, 32), (math.inf, 720, None, 64))
 GUIDE_DISK_FACTOR = 2
+STRATEGIES = ("parallel", "in-place", "blue-green")
 # The object of a finding that is about every table.
 _SERVER = "this server"
 
@@ -171,7 +172,7 @@ def _table(
         columns=[f"{c.name} {c.type.removeprefix(quote(pgvector.schema) + '.')}" for c in table.vector_columns],
         indexes=[f"{i.name} {i.method} {i.opclass}{_options(i)}" for i in table.vector_indexes if i.parent is None],
         estimate=_estimate(session, table, Mapper.between(pgvector, ours), ours, rows, total, sample),
-        strategies=[s for s in ("parallel", "in-place", "blue-green") if s not in stopped],
+        strategies=[s for s in STRATEGIES if s not in stopped],
     )
 
 

@@ -26,7 +26,7 @@ from .errors import MigrateError
 from .following import NAME, catch_up, drop_replication, first_copy
 from .model import Table
 from .names import Mapper, literal
-from .parallel import stopped
+from .parallel import must_fit
 from .plan import Source, signature
 from .progress import Progress
 from .sqlrun import Session, describe
@@ -80,9 +80,7 @@ def start(
         raise MigrateError(
             f"{large} large objects would stay behind", hint="Keep them in bytea columns, or choose another strategy."
         )
-    reasons = stopped(blue, source.tables, "blue-green")
-    if reasons:
-        raise MigrateError("cannot migrate to another server:\n  " + "\n  ".join(reasons))
+    must_fit(blue, source.tables, "blue-green")
     # Within one server CREATE SUBSCRIPTION would wait for its own transaction.
     can = blue.scalar("SHOW wal_level") == "logical" and not one_server
     if logical and not can:

@@ -51,7 +51,8 @@ SELECT e.extname AS name, e.extversion AS version, n.nspname AS schema,
                AND d.classid = 'pg_am'::regclass)::text[] AS access_methods
 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = %s"""
 
-# Types of pgvector, followed through domains and arrays: oid -> (base kind, how).
+# Types of pgvector, followed through domains, arrays, composites and ranges: oid -> (base kind, how). An array of a domain
+# is a domain here: what it takes to change it is the same.
 _VECTOR_TYPES: LiteralString = """
 WITH RECURSIVE base AS (
   SELECT t.oid, t.typname::text AS kind, 'type' AS through FROM pg_type t
@@ -59,9 +60,12 @@ WITH RECURSIVE base AS (
   JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'vector'
   WHERE t.typname IN ('vector', 'halfvec', 'sparsevec')
   UNION
-  SELECT t.oid, b.kind, CASE WHEN t.typtype = 'd' THEN 'domain' WHEN t.typtype = 'c' THEN 'composite' ELSE 'array' END
+  SELECT t.oid, b.kind, CASE t.typtype WHEN 'd' THEN 'domain' WHEN 'c' THEN 'composite' WHEN 'r' THEN 'range'
+         WHEN 'm' THEN 'range' ELSE CASE b.through WHEN 'type' THEN 'array' ELSE b.through END END
   FROM base b JOIN pg_type t
     ON (t.typtype = 'd' AND t.typbasetype = b.oid) OR (t.typcategory = 'A' AND t.typelem = b.oid)
+    OR (t.typtype IN ('r', 'm') AND EXISTS (SELECT FROM pg_range r WHERE r.rngsubtype = b.oid
+        AND t.oid IN (r.rngtypid, r.rngmultitypid)))
     OR (t.typtype = 'c' AND EXISTS (SELECT FROM pg_class k JOIN pg_attribute a ON a.attrelid = k.oid
         WHERE k.reltype = t.oid AND k.relkind = 'c' AND a.atttypid = b.oid AND NOT a.attisdropped)))
 SELECT DISTINCT ON (oid) oid, kind, through FROM base ORDER BY oid"""
@@ -236,7 +240,7 @@ def extension(conn: Connection[Any], name: str) -> Extension | None:
 
 
 def vector_types(conn: Connection[Any]) -> dict[int, tuple[str, str]]:
-    """Type oid to (pgvector's type name, how it is reached: type, array, domain, composite)."""
+    """Type oid to (pgvector's type name, how it is reached: type, array, domain, composite, range)."""
     return {row["oid"]: (row["kind"], row["through"]) for row in rows(conn, _VECTOR_TYPES)}
 
 

@@ -114,6 +114,12 @@ SELECT x.object, x.problem, x.stops FROM (
   FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid, unnest(ARRAY[i.inhrelid, i.inhparent]) x(one)
   WHERE NOT c.relispartition AND c.relkind <> 'I' AND x.one = ANY (%(tables)s::oid[])
   UNION ALL
+  SELECT coalesce(nullif(e.typrelid, 0), t.typrelid)::regclass::text, 'its rows are what column "' || a.attname || '" of '
+         || c.oid::regclass::text || ' holds', 'parallel in-place'
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'c', 'f')
+  JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+  WHERE a.attnum > 0 AND NOT a.attisdropped AND coalesce(nullif(e.typrelid, 0), t.typrelid) = ANY (%(tables)s::oid[])
+  UNION ALL
   SELECT c.oid::regclass::text, 'is a typed table (OF ' || c.reloftype::regtype::text || ')', 'parallel'
   FROM pg_class c WHERE c.reloftype <> 0 AND c.oid = ANY (%(tables)s::oid[])
   UNION ALL
@@ -196,7 +202,7 @@ def _of_table(table: Table) -> list[Finding]:
         hint = "has neither a primary key nor a replica identity index: rows cannot be matched"
         result.append(Finding(name, hint, ("parallel",)))
     for column in table.vector_columns:
-        if column.through in ("domain", "composite"):
+        if column.through in ("domain", "composite", "range"):
             text = f'column "{column.name}" is a {column.through} over {column.kind}: change the {column.through} first'
             result.append(Finding(name, text, ("parallel", "in-place")))
         if column.generated:

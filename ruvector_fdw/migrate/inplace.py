@@ -22,7 +22,7 @@ from . import catalog, conversion, dependents
 from .conversion import NOTE, built_index, undo_catalog, undo_indexes
 from .errors import MigrateError
 from .model import Table, View
-from .parallel import probe_indexes, stopped
+from .parallel import must_fit, probe_indexes
 from .plan import Source, check_methods, signature
 from .progress import Progress
 from .sqlrun import Session
@@ -40,11 +40,7 @@ def start(session: Session, source: Source, options: dict[str, Any], undo_file: 
     tables = source.tables
     if not tables:
         raise MigrateError("no table has a column or an index of pgvector's")
-    reasons = stopped(session, tables, "in-place")
-    if reasons:
-        raise MigrateError(
-            "cannot migrate in place:\n  " + "\n  ".join(reasons), hint="Choose tables with --table or --exclude."
-        )
+    must_fit(session, tables, "in-place")
     check_methods([i for t in tables for i in t.vector_indexes], source.ours)
     found = _views(session, tables)
     if session.dry_run:

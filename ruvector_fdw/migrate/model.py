@@ -16,7 +16,7 @@ from .names import qualified
 @dataclass(frozen=True)
 class Column:
     """``kind`` is pgvector's type name (of the element, for an array) or None; ``through`` says how: type, array,
-    domain, composite. ``reads``: the columns that a generated one is made from.
+    domain, composite, range. ``reads``: the columns that a generated one is made from.
     """
 
     name: str

@@ -59,11 +59,17 @@ def create_extension(session: Session, pgvector: Extension | None) -> None:
             session.transaction([f"SELECT {home}.ruvector_link_pgvector()"])
 
 
-def stopped(session: Session, tables: list[Table], strategy: str) -> list[str]:
-    """Why ``tables`` cannot be migrated by ``strategy``: one line for each finding that stops it."""
+def must_fit(session: Session, tables: list[Table], strategy: str) -> None:
+    """:raise MigrateError: ``tables`` cannot be migrated by ``strategy``; one line for each finding that stops it."""
     with catalog.snapshot(session.conn):
         found = dependents.findings(session.conn, tables)
-    return [f"{f.object}: {f.problem}" for f in found if strategy in f.stops]
+    reasons = [f"{f.object}: {f.problem}" for f in found if strategy in f.stops]
+    if reasons:
+        way = {"parallel": "in parallel", "in-place": "in place", "blue-green": "to another server"}[strategy]
+        others = [s for s in assess.STRATEGIES if not any(s in f.stops for f in found)]
+        hint = f"--strategy {others[0]} fits" if others else "Change them"
+        hint += "" if strategy == "blue-green" else ", or choose other tables with --table or --exclude"
+        raise MigrateError(f"cannot migrate {way}:\n  " + "\n  ".join(reasons), hint=f"{hint}.")
 
 
 def probe_indexes(session: Session, source: Source) -> None:
@@ -112,11 +118,7 @@ def start(session: Session, source: Source, options: dict[str, Any]) -> Run | No
         )
     if not tables:
         raise MigrateError("no table has a column of pgvector's types")
-    reasons = stopped(session, tables, "parallel")
-    if reasons:
-        raise MigrateError(
-            "cannot migrate in parallel:\n  " + "\n  ".join(reasons), hint="Choose tables with --table or --exclude."
-        )
+    must_fit(session, tables, "parallel")
     taken = names_taken(session, plan.all_pairs(tables))
     if taken:
         raise MigrateError(

@@ -95,7 +95,7 @@ def test_parallel_goes_back(corners: World) -> None:
 def test_in_place_and_back(corners: World, tmp_path: Path) -> None:
     corners.execute((Path(__file__).parent / "blockers.sql").read_text())
     before = corners.schema()
-    hard = [word for name in ("gen", "dom", "cmp") for word in ("--exclude", f"app.{name}")]
+    hard = [word for name in ("gen", "dom", "doms", "cmp") for word in ("--exclude", f"app.{name}")]
     text = corners.ruvector("migrate", "--strategy", "in-place", *hard, "--undo-file", str(tmp_path / "undo.sql"))
     assert "were not rewritten" in text
     corners.ruvector("validate", "--queries", "2")
@@ -136,6 +136,9 @@ def test_blue_green_carries_everything(new_cluster: Callable[..., Server], how: 
     blue.ruvector("cutover", *program, *target)
     rows = "SELECT to_char(id, 'YYYY-MM-DD'), float8send(f)::text, float4send(r)::text, extract(epoch FROM i) FROM app.plain"
     assert sorted(green.rows(rows)) == sorted(blue.rows(rows))
+    assert green.rows("SELECT m::text, pg_typeof(m::ruvector)::text FROM app.dom WHERE id = 1") == [("[1,2,3]", "ruvector")]
+    assert green.rows("SELECT (c).a, (c).v + '[1,1,1]' FROM app.cmp") == [(7, "[2,3,4]")]
+    assert green.value("SELECT ms[2] <-> '[4,5,6]' FROM app.doms") == 0
     for table in ("par", "chi", "pos", "parts", "dirty", "unl", "ruled"):
         count = f"SELECT count(*), count(v) FROM app.{table}"
         assert green.rows(count) == blue.rows(count), table
@@ -200,7 +203,35 @@ def test_what_stops_a_strategy_is_found(corners: World) -> None:
     corners.execute("DROP PUBLICATION whole; DROP FUNCTION app.seen")
     shown = corners.ruvector("assess", "--sample", "0")
     assert 'app.gen: generated column "norm" reads a vector column (not in-place)' in shown
-    assert "parallel fits 14 of 21; in-place fits 18 of 21; blue-green fits all of 21" in shown
+    assert "parallel fits 14 of 22; in-place fits 18 of 22; blue-green fits all of 22" in shown
+
+
+@pytest.mark.core
+def test_what_holds_a_type_inside_another_is_refused_before_anything_changes(corners: World) -> None:
+    """Domains, composites, arrays of them and ranges, columns that hold rows; the generated ones in place only."""
+    corners.execute((Path(__file__).parent / "blockers.sql").read_text())
+    corners.execute("CREATE TABLE app.holds (id int PRIMARY KEY, p app.pos, ps app.pos[])")
+    corners.execute("CREATE TYPE app.span AS RANGE (subtype = vector)")
+    corners.execute("CREATE TABLE app.spans (id int PRIMARY KEY, s app.span, m app.span[])")
+    before = corners.schema()
+    nested = {
+        "dom": 'column "m" is a domain over vector: change the domain first',
+        "doms": 'column "ms" is a domain over vector',
+        "cmp": 'column "c" is a composite over vector',
+        "spans": 'column "m" is a range over vector',
+        "pos": 'its rows are what column "ps" of app.holds holds',
+    }
+    for strategy in ("parallel", "in-place"):
+        for dry in ((), ("--dry-run",)):
+            for table, problem in nested.items():
+                text = corners.ruvector("migrate", "--strategy", strategy, "--table", table, *dry, code=1)
+                assert f"app.{table}: {problem}" in text
+                assert "hint: --strategy blue-green fits, or choose other tables with --table or --exclude." in text
+    text = corners.ruvector("migrate", "--strategy", "in-place", "--table", "gen", code=1)
+    assert 'app.gen: generated column "norm" reads a vector column' in text
+    assert "hint: --strategy parallel fits" in text
+    corners.execute("DROP SCHEMA ruvector_migration CASCADE")
+    assert corners.schema() == before
 
 
 def test_blue_green_refuses_what_it_would_lose(corners: World, server: Server) -> None:
