@@ -58,6 +58,17 @@ def cli(debug: bool) -> None:
     """Vector search in PostgreSQL: servers, the demonstration, and migration from pgvector."""
 
 
+def _show_usage(ex: click.UsageError) -> None:
+    """click's own words, in the form that every error of ours has."""
+    if isinstance(ex, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        ex.show()
+        return
+    if ex.ctx is not None:
+        print(f"{ex.ctx.get_usage()}\nTry '{ex.ctx.command_path} --help' for help.\n", file=sys.stderr)
+    message = ex.format_message().rstrip(".")
+    print(f"error: {message[:1].lower()}{message[1:]}", file=sys.stderr)
+
+
 def main() -> None:
     """Entry point of the console script."""
     debug = "--debug" in sys.argv[1:]
@@ -66,7 +77,7 @@ def main() -> None:
     except click.exceptions.Exit as ex:
         sys.exit(ex.exit_code)
     except click.UsageError as ex:
-        ex.show()
+        _show_usage(ex)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         print("error: interrupted", file=sys.stderr)

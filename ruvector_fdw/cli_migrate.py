@@ -32,6 +32,7 @@ from .migrate.sync import BATCH_ROWS_DEFAULT
 DSN = click.option(
     "--dsn",
     envvar="RUVECTOR_DSN",
+    show_envvar=True,
     default="",
     metavar="URI",
     help="The database (default: libpq's variables, PGHOST, ...).",
@@ -40,6 +41,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON docu
 TARGET = click.option(
     "--target-dsn",
     envvar="RUVECTOR_TARGET_DSN",
+    show_envvar=True,
     metavar="URI",
     help="Blue-green: the database on the other server; empty when a migration starts.",
 )

@@ -192,7 +192,8 @@ def connect(dsn: str) -> Connection[Any]:
             dsn, autocommit=True, application_name="ruvector migrate", connect_timeout=15, prepare_threshold=None
         )
     except psycopg.Error as ex:
-        raise MigrateError(f"could not connect to {describe(dsn)}: {mask(str(ex)).strip()}") from ex
+        hint = None if dsn else "Name the database: --dsn, RUVECTOR_DSN, or libpq's PGHOST, PGDATABASE and so on."
+        raise MigrateError(f"could not connect to {describe(dsn)}: {mask(str(ex)).strip()}", hint=hint) from ex
     if conn.info.server_version < 140000:
         version = conn.info.parameter_status("server_version")
         conn.close()
