@@ -21,6 +21,12 @@
 #define CODE_OPERATORS 1.0
 /* Candidates estimated for each of ef: neighbours of the expanded nodes that were not seen before. */
 #define VISITED_PER_EF 12.0
+/* A row that the WHERE clause drops: some 20 nodes are met for it and its tuple is looked at, 3 to 6 us. Other plans pay by the
+ * page, and the wider the rows, the more of their price is pages, of which one in memory takes a tenth of the time that CPU of
+ * the same price takes: so a row's time is worth ten times its share of a page, too. docs/design/filters.md has which plan is then
+ * taken where. */
+#define DROPPED_OPERATORS 500.0
+#define DROPPED_PAGES 10.0
 /* A code of a list's scan is read in a row with its neighbours, at a bit a dimension. */
 #define SCAN_CODE_SHARE 0.2
 
@@ -78,6 +84,28 @@ cost_range(IndexPath *path, Relation index, Cost *startup, Cost *total, Selectiv
 	*pages = 0;
 }
 
+/* How many rows an ordered scan of all would return. One that is dropped for its distance comes after those that pass, and is
+ * not read where these are enough. */
+static double
+rows_that_pass(PlannerInfo *root, const IndexPath *path)
+{
+	RelOptInfo *rel = path->indexinfo->rel;
+	List	   *others = NIL;
+	ListCell   *cell;
+
+	foreach(cell, rel->baserestrictinfo)
+	{
+		RestrictInfo *info = lfirst_node(RestrictInfo, cell);
+		List	   *args = IsA(info->clause, OpExpr) ? ((OpExpr *) info->clause)->args : NIL;
+
+		if (!list_member(args, linitial(path->indexorderbys)))
+			others = lappend(others, info);
+	}
+	if (list_length(others) == list_length(rel->baserestrictinfo))
+		return rel->rows;
+	return rel->tuples * clauselist_selectivity(root, others, 0, JOIN_INNER, NULL);
+}
+
 void
 rv_costestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *startup, Cost *total,
 				Selectivity *selectivity, double *correlation, double *pages)
@@ -131,9 +159,12 @@ rv_costestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *sta
 	if (!is_lists)
 		visited = Min(rows, ef * VISITED_PER_EF * Max(log2(rows) / 10, 0.5));
 	*startup = visited * CODE_OPERATORS * cpu_operator_cost;
-	/* reading on to the end estimates every row and orders it */
+	/* Reading on to the end estimates every row and orders it. The planner takes of this the share of the rows that pass which
+	 * a LIMIT wants: so of those that do not pass, too. */
 	*total = *startup + rows * (CODE_OPERATORS * cpu_operator_cost * VISITED_PER_EF + cpu_index_tuple_cost +
-								2.0 * cpu_operator_cost * log2(rows + 1));
+								2.0 * cpu_operator_cost * log2(rows + 1)) +
+		Max(rows - rows_that_pass(root, path), 0) * (DROPPED_OPERATORS * cpu_operator_cost +
+									DROPPED_PAGES * seq_page_cost * rel->pages / Max(rel->tuples, 1));
 	*selectivity = costs.indexSelectivity;
 	*correlation = 0;
 	*pages = costs.numIndexPages;
