@@ -149,7 +149,8 @@ rv_explain_remember(Relation index, const RvScanStats *stats, bool by_order)
 	if (stats->scans == 0)
 		return;
 	last_scan = *stats;
-	if (ended_context == NULL || list_length(ended) == MAX_REMEMBERED)
+	/* a filtered scan's node has its lines itself */
+	if (ended_context == NULL || stats->filtered || list_length(ended) == MAX_REMEMBERED)
 		return;
 	old = MemoryContextSwitchTo(ended_context);
 	scan = palloc(sizeof(EndedScan));
