@@ -83,6 +83,7 @@ rv_index_init(void)
 	rv_explain_init();
 	rv_cost_init();
 	rv_image_init();
+	rv_sessions_init();
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("ruvector");
 #else

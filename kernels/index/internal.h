@@ -308,6 +308,20 @@ extern Size rv_image_mapped_bytes(int *count);
 /* Of all images of this database, and how many. */
 extern Size rv_image_file_bytes(int *count);
 
+/* ---- sessions.c: what all sessions hold ------------------------------------------------------------------------------ */
+
+typedef struct RvHoldings
+{
+	int			sessions;		/* of this database that hold anything */
+	uint64		mapped_bytes;
+	uint64		cache_bytes;
+} RvHoldings;
+
+/* Says what this session holds now, where others can read it. Never raises. */
+extern void rv_sessions_note(void);
+extern RvHoldings rv_sessions_holdings(void);
+extern void rv_sessions_init(void);
+
 /* ---- segments.c: what a backend knows of an index ------------------------------------------------------------------- */
 
 typedef struct RvViewSegment

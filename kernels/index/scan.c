@@ -275,4 +275,5 @@ rv_endscan(IndexScanDesc scan)
 	MemoryContextDelete(state->context);
 	pfree(state);
 	scan->opaque = NULL;
+	rv_sessions_note();
 }

@@ -239,8 +239,9 @@ Datum
 ruvector_memory_stats(PG_FUNCTION_ARGS)
 {
 	TupleDesc	descriptor;
-	Datum		values[5];
-	bool		nulls[5] = {false};
+	Datum		values[8];
+	bool		nulls[8] = {false};
+	RvHoldings	all;
 	int			n_images;
 	int			n_views;
 	int			n_files;
@@ -252,6 +253,10 @@ ruvector_memory_stats(PG_FUNCTION_ARGS)
 	values[2] = Int64GetDatum((int64) (rv_view_bytes(&n_views) + rv_stream_kept_bytes()));
 	values[4] = Int64GetDatum((int64) rv_image_file_bytes(&n_files));
 	values[3] = Int32GetDatum(n_files);
+	all = rv_sessions_holdings();
+	values[5] = Int32GetDatum(all.sessions);
+	values[6] = Int64GetDatum((int64) all.mapped_bytes);
+	values[7] = Int64GetDatum((int64) all.cache_bytes);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls)));
 }
 

@@ -224,9 +224,10 @@ CREATE FUNCTION ruvector_index_stats(index regclass,
 COMMENT ON FUNCTION ruvector_index_stats(regclass) IS 'size, contents and state of a ruhnsw or ruivfflat index';
 
 CREATE FUNCTION ruvector_memory_stats(OUT mapped_images integer, OUT mapped_bytes bigint, OUT cache_bytes bigint,
-	OUT image_files integer, OUT image_file_bytes bigint)
+	OUT image_files integer, OUT image_file_bytes bigint,
+	OUT sessions integer, OUT all_mapped_bytes bigint, OUT all_cache_bytes bigint)
 	AS 'MODULE_PATHNAME', 'ruvector_memory_stats' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION ruvector_memory_stats() IS 'images mapped and memory kept by this session, image files of this database';
+COMMENT ON FUNCTION ruvector_memory_stats() IS 'images mapped and memory kept by this session and by all of this database, image files of this database';
 
 CREATE FUNCTION ruvector_index_maintenance(index regclass) RETURNS void
 	AS 'MODULE_PATHNAME', 'ruvector_index_maintenance' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;

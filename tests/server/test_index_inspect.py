@@ -128,6 +128,41 @@ def test_memory_statistics_follow_the_session(db: Database) -> None:
     assert db.rows("SELECT mapped_images, mapped_bytes FROM ruvector_memory_stats()") == [(0, 0)]
 
 
+@pytest.mark.core
+def test_memory_statistics_of_all_sessions(db: Database) -> None:
+    """Of each as it left them with its last scan; gone with the session, and with the index; of this database only."""
+    make_table(db, 1000)
+    make_index(db)
+    add_rows(db, 1001, 1500)
+    db.reconnect()
+    own = "SELECT mapped_bytes, cache_bytes FROM ruvector_memory_stats()"
+    everyone = "SELECT sessions, all_mapped_bytes, all_cache_bytes FROM ruvector_memory_stats()"
+    search = "SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE id = 1) LIMIT 1"
+    assert db.rows(everyone) == [(0, 0, 0)]
+    with db.connect() as one, db.connect() as two:
+        for conn in (one, two):
+            conn.execute("SET enable_seqscan = off")
+            conn.execute(search)
+        held = [conn.execute(own).fetchone() or () for conn in (one, two)]
+        assert min(held[0][1], held[1][1]) >= 500 * 32 * 4
+        assert db.rows(everyone) == [(2, held[0][0] + held[1][0], held[0][1] + held[1][1])]
+        # anyone may ask, of another database there is nothing to be seen
+        db.execute("DROP ROLE IF EXISTS ruvector_helper; CREATE ROLE ruvector_helper; SET ROLE ruvector_helper")
+        assert db.rows(everyone)[0][0] == 2
+        db.execute("RESET ROLE; DROP ROLE ruvector_helper")
+        elsewhere = db.server.database()
+        assert elsewhere.rows(everyone) == [(0, 0, 0)]
+        elsewhere.close()
+        db.server.drop(elsewhere.name)
+        one.close()
+        while (found := db.rows(everyone)[0])[0] == 2:
+            pass
+        assert found == (1, *held[1])
+        db.execute("DROP INDEX items_idx")
+        two.execute("SELECT 1 FROM items LIMIT 1")
+        assert db.rows("SELECT all_mapped_bytes FROM ruvector_memory_stats()") == [(0,)]
+
+
 def test_privileges(db: Database) -> None:
     make_table(db, 100)
     make_index(db)
