@@ -267,6 +267,7 @@ def test_explain_and_settings(db: Database) -> None:
                  "Bitmap Index Scan on category_idx"):  # fmt: skip
         assert line in plan, plan
     assert int(plan.split("Exact Distances: ")[1].split()[0]) < 30
+    assert plan.count("Filtered Rows: ") == 1
     for setting in ("ruvector.enable_filtered_scan = off", "enable_bitmapscan = off", "ruvector.iterative_scan = off"):
         db.execute(f"BEGIN; SET LOCAL {setting}")
         assert SCAN not in db.plan(statement), setting

@@ -64,6 +64,28 @@ def test_joins(items: Database) -> None:
 
 
 @pytest.mark.core
+def test_ties_further_orders_and_limits(items: Database) -> None:
+    db = items
+    db.execute("INSERT INTO items (category, embedding) SELECT category, embedding FROM items WHERE id IN (20, 21, 22, 8)")
+    db.execute("ANALYZE items")
+    near = f"embedding <-> '{vector(db, 8)}'"
+    for query, rows in (
+        (f"SELECT id FROM items ORDER BY {near}, id DESC LIMIT 30", 30),
+        (f"SELECT id FROM items WHERE id % 3 > 0 ORDER BY {near}, id LIMIT 30 OFFSET 5", 30),
+        (f"SELECT {near} FROM items ORDER BY {near} FETCH FIRST 1 ROW WITH TIES", 2),
+        (f"SELECT {near} FROM items WHERE id % 2 = 0 ORDER BY {near} FETCH FIRST 9 ROWS WITH TIES", 9),
+        (f"SELECT DISTINCT ON ({near}) {near} FROM items ORDER BY {near} LIMIT 20", 20),
+        (f"SELECT DISTINCT {near} FROM items WHERE category > 5 ORDER BY 1 LIMIT 20", 20),
+        (f"SELECT {near}, rank() OVER (ORDER BY {near}), ({near}) - lag({near}) OVER (ORDER BY {near}) FROM items LIMIT 9", 9),
+        (f"SELECT {near} FROM items ORDER BY {near} OFFSET 1545", 9),
+        (f"SELECT {near} FROM items WHERE {near} > 0 ORDER BY {near} LIMIT 5", 5),
+    ):
+        assert len(both_ways(db, query)) == rows, query
+    for query in (f"SELECT id FROM items ORDER BY {near} LIMIT 0", f"SELECT id FROM items ORDER BY {near} OFFSET 5000 LIMIT 3"):
+        assert both_ways(db, query) == []
+
+
+@pytest.mark.core
 def test_a_merge_join_reads_ahead_and_goes_back(items: Database) -> None:
     """The index cannot mark and restore a position: the planner puts a Materialize on it."""
     db = items
