@@ -249,7 +249,7 @@ def _measure(
     result.measured_extra_bytes = int(heap * rows / n) + others + bytes_index
     result.measured_index_ram_bytes = largest
     if ours is None:
-        result.note = "sampled with pgvector's own types and indexes: ruvector is not installed here yet"
+        result.note = "sampled with pgvector's own types and indexes: ruvector is not in this database yet"
 
 
 def table_heap(table: Table) -> int:
