@@ -69,9 +69,10 @@ def test_ties_further_orders_and_limits(items: Database) -> None:
     db.execute("INSERT INTO items (category, embedding) SELECT category, embedding FROM items WHERE id IN (20, 21, 22, 8)")
     db.execute("ANALYZE items")
     near = f"embedding <-> '{vector(db, 8)}'"
+    if db.server.major >= 17:  # before, the planner sorts further only what a column orders
+        assert len(both_ways(db, f"SELECT id FROM items ORDER BY {near}, id DESC LIMIT 30")) == 30
+        both_ways(db, f"SELECT id FROM items WHERE id % 3 > 0 ORDER BY {near}, id LIMIT 30 OFFSET 5")
     for query, rows in (
-        (f"SELECT id FROM items ORDER BY {near}, id DESC LIMIT 30", 30),
-        (f"SELECT id FROM items WHERE id % 3 > 0 ORDER BY {near}, id LIMIT 30 OFFSET 5", 30),
         (f"SELECT {near} FROM items ORDER BY {near} FETCH FIRST 1 ROW WITH TIES", 2),
         (f"SELECT {near} FROM items WHERE id % 2 = 0 ORDER BY {near} FETCH FIRST 9 ROWS WITH TIES", 9),
         (f"SELECT DISTINCT ON ({near}) {near} FROM items ORDER BY {near} LIMIT 20", 20),
