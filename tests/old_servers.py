@@ -64,13 +64,16 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _fetch(package: str, version: str, folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
-    command += ["--only-binary", ":all:", *_TAGS, "-d", str(folder), f"{package}=={version}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel"]
+    command = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--retries", "1"]
+    command += ["--timeout", "30", "--only-binary", ":all:", *_TAGS, "-d", str(folder), f"{package}=={version}"]
+    try:
+        subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"{package} {version} did not come from the package index in 300 s")
+    except subprocess.CalledProcessError as ex:
+        said = [line for line in ex.stderr.splitlines() if line.startswith("ERROR")] or ["no reason given"]
         pytest.skip(f"{package} {version} cannot be had from the package index: {said[-1]}")
+    wheels = list(folder.glob("*.whl"))
     with zipfile.ZipFile(wheels[0]) as wheel:
         wheel.extractall(folder)
     wheels[0].unlink()
