@@ -92,6 +92,12 @@ rv_builder_add_segment(rv_builder *builder, const rv_segment *segment, const uin
 	});
 }
 
+void
+rv_builder_interrupt(rv_builder *builder, const volatile sig_atomic_t *interrupt)
+{
+	builder->interrupt = interrupt;
+}
+
 uint64_t
 rv_builder_count(const rv_builder *builder)
 {
@@ -102,6 +108,12 @@ size_t
 rv_builder_peak_bytes(const rv_builder *builder)
 {
 	return builder->peak_bytes();
+}
+
+size_t
+rv_peak_bytes(const rv_spec *spec, uint64_t vectors, uint64_t sparse_bytes)
+{
+	return builder_peak_bytes(*spec, vectors, vectors, spec->element == RV_ELEMENT_SPARSE ? sparse_bytes : 0);
 }
 
 rv_status
@@ -193,10 +205,10 @@ rv_segment_keys(const rv_segment *segment)
 }
 
 rv_status
-rv_segment_check(const rv_segment *segment, rv_error *error)
+rv_segment_check(const rv_segment *segment, const volatile sig_atomic_t *interrupt, rv_error *error)
 {
 	return guarded(error, [&] {
-		segment_check(segment);
+		segment_check(segment, interrupt);
 		return RV_OK;
 	});
 }

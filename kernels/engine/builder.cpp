@@ -13,6 +13,7 @@ namespace
 
 constexpr size_t SAMPLE_BYTES = 16u << 20;	/* 10,900 vectors of 384 dims: the mean is then known to 1 % of the spread */
 constexpr size_t BATCH_BYTES = 4u << 20;	/* afterwards, with several threads: a few milliseconds of work */
+constexpr uint32_t ADDED_AT_ONCE = 1024;	/* nodes of a segment between two looks at the interrupt flag: milliseconds where they are coded again */
 constexpr uint32_t CODED_CHUNK = 64;	/* vectors a job */
 constexpr uint32_t MAX_NODES = INT32_MAX;	/* a search marks expanded nodes in the highest bit */
 
@@ -271,11 +272,14 @@ rv_builder::add_segment(const rv_segment *segment, const uint64_t *tombstones)
 
 	const bool	verbatim = segment->spec.quantization == spec.quantization && segment->model.equals(model);
 
-	for (uint32_t node = 0; node < segment->nodes(); node++)
+	for (; next_node_ < segment->nodes(); next_node_++)
 	{
+		const uint32_t node = next_node_;
 		uint32_t	first,
 					end;
 
+		if (node % ADDED_AT_ONCE == ADDED_AT_ONCE - 1)
+			Interrupts(interrupt).look();
 		segment->slots_of(node, &first, &end);
 		for (uint32_t slot = first; slot < end; slot++)
 		{
@@ -286,6 +290,7 @@ rv_builder::add_segment(const rv_segment *segment, const uint64_t *tombstones)
 			add_node(segment, node, segment->key(slot), verbatim);
 		}
 	}
+	next_node_ = 0;
 }
 
 void

@@ -27,6 +27,9 @@
 namespace rv
 {
 class GraphBuilder;
+
+/* Of a builder with so much in it, nothing of it waiting. */
+size_t		builder_peak_bytes(const rv_spec &spec, size_t nodes, size_t keys, size_t sparse_bytes);
 }
 
 struct rv_builder
@@ -43,6 +46,7 @@ struct rv_builder
 
 	rv_spec		spec;
 	rv::Model	model;
+	const volatile sig_atomic_t *interrupt = nullptr;
 	bool		trained = false;
 	bool		started = false,
 				ended = false;
@@ -89,6 +93,7 @@ private:
 	rv::Records stored_;		/* as written, when that is something else: PQ16, BINARY */
 	std::vector<uint32_t> moved_;	/* until then: where in stored_ the record of a node is that came as it is */
 	uint32_t	moved_records_ = 0;
+	uint32_t	next_node_ = 0;		/* of a segment that is being added */
 	rv::Records traversal_;
 	rv::Records linked_;		/* SQ8, when records_ are something else */
 	std::unique_ptr<rv::ListBuilder> lists_;	/* IVF */

@@ -19,26 +19,41 @@ rv_builder::stored_apart() const
 	return record_kind(spec) != kind_;
 }
 
+static bool
+links_apart(const rv_spec &spec, RecordKind kind, bool rotated)
+{
+	return spec.kind == RV_KIND_HNSW && (kind == RecordKind::f32 || kind == RecordKind::f16) && rotated;
+}
+
 bool
 rv_builder::linked_apart() const
 {
-	return spec.kind == RV_KIND_HNSW && (kind_ == RecordKind::f32 || kind_ == RecordKind::f16) && model.rotated;
+	return links_apart(spec, kind_, model.rotated);
 }
 
 size_t
 rv_builder::peak_bytes() const
 {
-	const size_t n = nodes() + waiting_keys_.size();
-	const size_t record = records_.stride() + (stored_apart() ? stored_.stride() : 0) + traversal_.stride() +
-		(linked_apart() ? linked_.stride() : 0);
-	size_t		bytes = waiting_keys_.size() * waiting_.stride() + n * (record + 3 * 4) + count() * 2 * 20 + sparse_.bytes() * 2 +
-		(1u << 20);
+	return waiting_keys_.size() * waiting_.stride() +
+		builder_peak_bytes(spec, nodes() + waiting_keys_.size(), count(), sparse_.bytes());
+}
+
+size_t
+rv::builder_peak_bytes(const rv_spec &spec, size_t nodes, size_t keys, size_t sparse_bytes)
+{
+	const rv_spec primary = primary_spec(spec);
+	const RecordKind kind = record_kind(primary);
+	const bool	linked = links_apart(spec, kind, Model::metric_is_rotated(spec.metric, spec.element));
+	const size_t record = stored_stride(primary) + (record_kind(spec) != kind ? stored_stride(spec) : 0) +
+		traversal_stride(spec) + (linked ? sq8_stride(spec.dims) : 0);
+	size_t		bytes = nodes * (record + 3 * 4) + keys * 2 * 20 + sparse_bytes * 2 + (1u << 20);
 
 	/* The table is given up before linking; the graph's arrays exist twice while they are written. */
 	if (spec.kind == RV_KIND_HNSW)
-		bytes += GraphBuilder::peak_bytes(static_cast<uint32_t>(n), spec) + n * (2 * spec.m + spec.m / (spec.m - 1) + 2) * 4;
+		bytes += GraphBuilder::peak_bytes(static_cast<uint32_t>(nodes), spec) +
+			nodes * (2 * spec.m + spec.m / (spec.m - 1) + 2) * 4;
 	if (spec.kind == RV_KIND_IVF)
-		bytes += ListBuilder::peak_bytes(n, spec);
+		bytes += ListBuilder::peak_bytes(nodes, spec);
 	return bytes;
 }
 

@@ -111,10 +111,17 @@ rv_status	rv_builder_add(rv_builder *builder, const rv_vector *vector, uint64_t 
  * again with the errors added). tombstones: as in rv_search_options. */
 rv_status	rv_builder_add_segment(rv_builder *builder, const rv_segment *segment, const uint64_t *tombstones, rv_error *error);
 
+/* From now on rv_builder_add_segment polls this, at least every 10 ms. Once it has returned RV_INTERRUPTED it must be called
+ * again with the same arguments, and goes on where it stopped. */
+void		rv_builder_interrupt(rv_builder *builder, const volatile sig_atomic_t *interrupt);
+
 uint64_t	rv_builder_count(const rv_builder *builder);
 
 /* Bytes that finishing with this content will have taken at its peak, the blob included. */
 size_t		rv_builder_peak_bytes(const rv_builder *builder);
+
+/* The same before there is one: for a segment of so many distinct vectors, SPARSE: of so many bytes. */
+size_t		rv_peak_bytes(const rv_spec *spec, uint64_t vectors, uint64_t sparse_bytes);
 
 /* Starts `threads` workers and returns at once. */
 rv_status	rv_builder_start(rv_builder *builder, int threads, rv_error *error);
@@ -171,8 +178,9 @@ uint64_t	rv_segment_key(const rv_segment *segment, uint32_t slot);
 /* All of them, by slot. */
 const uint64_t *rv_segment_keys(const rv_segment *segment);
 
-/* Slow and complete: checksums, every link in range, every node reachable, key tables consistent. */
-rv_status	rv_segment_check(const rv_segment *segment, rv_error *error);
+/* Slow and complete: checksums, every link in range, every node reachable, key tables consistent. interrupt: NULL, or polled
+ * at least every 10 ms; non-zero: RV_INTERRUPTED, and the next call begins again. */
+rv_status	rv_segment_check(const rv_segment *segment, const volatile sig_atomic_t *interrupt, rv_error *error);
 
 /* The stored approximation of a vector, in the caller's space. out: float[dims] (F32, F16, SPARSE). */
 rv_status	rv_segment_decode(const rv_segment *segment, uint32_t slot, float *out, rv_error *error);

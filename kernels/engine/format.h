@@ -90,7 +90,7 @@ const char *section_name(uint32_t id);
 void		read_header(const uint8_t *bytes, size_t size, int flags, SegmentHeader *header, std::vector<SectionEntry> *table);
 
 /* Fails with RV_CORRUPT unless the section's bytes match their checksum. */
-void		verify_section(const uint8_t *bytes, const SectionEntry &entry);
+void		verify_section(const uint8_t *bytes, const SectionEntry &entry, const Interrupts &interrupts);
 
 /* Lays out and fills one blob: reserve every section, allocate, fill, seal. */
 class BlobWriter

@@ -36,6 +36,31 @@ struct Failure
 /* The message of the exception being handled, and its status. */
 rv_status	describe_exception(rv_error *error) noexcept;
 
+/* The caller's flag, for what takes long and need not go on from where it was. */
+class Interrupts
+{
+public:
+	explicit Interrupts(const volatile sig_atomic_t *flag) : flag_(flag) {}
+
+	void
+	look() const
+	{
+		if (flag_ != nullptr && *flag_ != 0)
+			fail(RV_INTERRUPTED, "interrupted");
+	}
+
+	/* At every so many of a count: at most a few milliseconds, where each of a node's links is a cache miss. */
+	void
+	look_at(uint32_t count) const
+	{
+		if (count % 4096 == 0)
+			look();
+	}
+
+private:
+	const volatile sig_atomic_t *flag_;
+};
+
 /* Runs body, which returns a status, and lets nothing out. */
 template <typename Body>
 rv_status

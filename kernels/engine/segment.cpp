@@ -164,7 +164,7 @@ namespace
 {
 
 void
-check_keys(const rv_segment *segment)
+check_keys(const rv_segment *segment, const Interrupts &interrupts)
 {
 	uint32_t	expected = 0;
 
@@ -173,6 +173,7 @@ check_keys(const rv_segment *segment)
 		uint32_t	first,
 					end;
 
+		interrupts.look_at(node);
 		segment->slots_of(node, &first, &end);
 		if (first != expected || first == end)
 			fail(RV_CORRUPT, "section \"key_offsets\" leaves a gap at node %u", node);
@@ -197,7 +198,7 @@ check_links(const uint32_t *links, uint32_t stride, uint32_t owner, uint32_t cou
 }
 
 void
-check_upper(const GraphView &graph)
+check_upper(const GraphView &graph, const Interrupts &interrupts)
 {
 	for (size_t i = 0; i < graph.levels.size(); i++)
 	{
@@ -206,6 +207,7 @@ check_upper(const GraphView &graph)
 
 		for (uint32_t p = 0; p < level.count; p++)
 		{
+			interrupts.look_at(p);
 			if (level.node[p] >= graph.nodes || level.down[p] >= below ||
 				(i == 0 ? level.down[p] : graph.levels[i - 1].node[level.down[p]]) != level.node[p])
 				fail(RV_CORRUPT, "section \"upper\" has an invalid node at position %u", p);
@@ -215,7 +217,7 @@ check_upper(const GraphView &graph)
 }
 
 void
-check_reachable(const GraphView &graph)
+check_reachable(const GraphView &graph, const Interrupts &interrupts)
 {
 	std::vector<bool> seen(graph.nodes);
 	std::vector<uint32_t> open;
@@ -229,7 +231,7 @@ check_reachable(const GraphView &graph)
 		const uint32_t *links = graph.level0 + static_cast<size_t>(open.back()) * graph.stride;
 
 		open.pop_back();
-		reached++;
+		interrupts.look_at(reached++);
 		for (uint32_t i = 0; i < graph.stride && links[i] != NO_ID; i++)
 			if (!seen[links[i]])
 			{
@@ -244,18 +246,23 @@ check_reachable(const GraphView &graph)
 }								/* namespace */
 
 void
-segment_check(const rv_segment *segment)
+segment_check(const rv_segment *segment, const volatile sig_atomic_t *interrupt)
 {
+	const Interrupts interrupts(interrupt);
+
 	for (const SectionEntry &entry : segment->table)
-		verify_section(segment->bytes, entry);
-	check_keys(segment);
+		verify_section(segment->bytes, entry, interrupts);
+	check_keys(segment, interrupts);
 	if (segment->spec.kind != RV_KIND_HNSW || segment->nodes() == 0)
 		return;
 	for (uint32_t node = 0; node < segment->nodes(); node++)
+	{
+		interrupts.look_at(node);
 		check_links(segment->graph.level0 + static_cast<size_t>(node) * segment->graph.stride, segment->graph.stride, node,
 					segment->nodes(), "graph");
-	check_upper(segment->graph);
-	check_reachable(segment->graph);
+	}
+	check_upper(segment->graph, interrupts);
+	check_reachable(segment->graph, interrupts);
 }
 
 }								/* namespace rv */

@@ -90,7 +90,7 @@ void		segment_open(rv_segment *segment, const void *bytes, size_t size, int flag
 void		segment_decode(const rv_segment *segment, uint32_t node, float *out);
 
 /* Everything that open does not: checksums, links, reachability, keys. */
-void		segment_check(const rv_segment *segment);
+void		segment_check(const rv_segment *segment, const volatile sig_atomic_t *interrupt);
 
 }								/* namespace rv */
 

@@ -23,7 +23,6 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
-#include "port/pg_crc32c.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -44,6 +43,7 @@ typedef struct Check
 	RvMeta	   *meta;
 	Tuplestorestate *store;
 	TupleDesc	descriptor;
+	MemoryContext context;		/* of what is kept to the end */
 	uint64	   *keys;			/* of all live rows; sorted once complete */
 	Size		n_keys;
 	Size		capacity;
@@ -76,19 +76,30 @@ add_key(Check *check, uint64 key)
 	if (check->n_keys == check->capacity)
 	{
 		check->capacity = Max(check->capacity * 2, 1024);
-		check->keys = check->keys == NULL ? MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint64) * check->capacity) :
+		check->keys = check->keys == NULL ? MemoryContextAllocHuge(check->context, sizeof(uint64) * check->capacity) :
 			repalloc_huge(check->keys, sizeof(uint64) * check->capacity);
 	}
 	check->keys[check->n_keys++] = key;
 }
 
 static int
-compare_keys(const void *a, const void *b)
+compare_keys(const void *a, const void *b, void *arg)
 {
 	uint64		left = *(const uint64 *) a;
 	uint64		right = *(const uint64 *) b;
 
 	return left < right ? -1 : left > right;
+}
+
+/* Looks for interrupts where PostgreSQL can (15 on). */
+static void
+sort(void *elements, Size count, Size size, qsort_arg_comparator compare)
+{
+#if PG_VERSION_NUM >= 150000
+	qsort_interruptible(elements, count, size, compare, NULL);
+#else
+	qsort_arg(elements, count, size, compare, NULL);
+#endif
 }
 
 static uint64 *
@@ -117,7 +128,14 @@ check_tombstones(Check *check, const RvSegmentEntry *entry, const char *where)
 	return bits;
 }
 
-/* The engine's own checks over bytes that are right by their CRC, or not: it never reads outside of them. */
+static void
+close_segment(void *segment)
+{
+	rv_segment_close(segment);
+}
+
+/* The engine's own checks over bytes that are right by their CRC, or not: it never reads outside of them. The segment is
+ * closed with the memory context. */
 static void
 check_contents(Check *check, const RvSegmentEntry *entry, const char *where, const void *bytes)
 {
@@ -125,14 +143,20 @@ check_contents(Check *check, const RvSegmentEntry *entry, const char *where, con
 	rv_segment_info info;
 	rv_error	error;
 	uint64	   *tombstones;
-	rv_status	status = rv_segment_open(bytes, entry->bytes, RV_OPEN_VERIFY, &segment, &error);
+	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
+	rv_status	status = rv_segment_open(bytes, entry->bytes, 0, &segment, &error);
 
 	if (status != RV_OK)
 	{
 		report(check, where, "%s", error.message);
 		return;
 	}
-	if (rv_segment_check(segment, &error) != RV_OK)
+	callback->func = close_segment;
+	callback->arg = segment;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	while ((status = rv_segment_check(segment, &InterruptPending, &error)) == RV_INTERRUPTED)
+		CHECK_FOR_INTERRUPTS();
+	if (status != RV_OK)
 		report(check, where, "%s", error.message);
 	rv_segment_info_get(segment, &info);
 	if (info.slots != entry->slots || info.nodes != entry->nodes)
@@ -149,28 +173,24 @@ check_contents(Check *check, const RvSegmentEntry *entry, const char *where, con
 			if (tombstones == NULL || (tombstones[slot / 64] >> (slot % 64) & 1) == 0)
 				add_key(check, rv_segment_key(segment, slot));
 	}
-	rv_segment_close(segment);
 }
 
 static void
 check_segment(Check *check, uint32 number)
 {
 	const RvSegmentEntry *entry = &check->meta->segments[number];
+	MemoryContext work = AllocSetContextCreate(check->context, "ruvector check segment", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(work);
 	char		where[64];
-	char	   *memory = palloc_extended(entry->bytes + 64, MCXT_ALLOC_HUGE);
-	char	   *bytes = (char *) TYPEALIGN(64, memory);
+	char	   *bytes = (char *) TYPEALIGN(64, palloc_extended(entry->bytes + 64, MCXT_ALLOC_HUGE));
 	BlockNumber bad = InvalidBlockNumber;
-	pg_crc32c	crc;
 
 	snprintf(where, sizeof(where), "segment %u", number);
 	if (!rv_run_read(check->index, RV_PAGE_SEGMENT, entry->uid, entry->run, bytes, entry->bytes, &bad))
 		report(check, where, "block %u is not the page that it should be", bad);
 	else
 	{
-		INIT_CRC32C(crc);
-		COMP_CRC32C(crc, bytes, entry->bytes);
-		FIN_CRC32C(crc);
-		if (crc != entry->crc)
+		if (rv_bytes_crc(bytes, entry->bytes) != entry->crc)
 			report(check, where, "the checksum over all pages is wrong");
 		check_contents(check, entry, where, bytes);
 		if (!RelationUsesLocalBuffers(check->index))
@@ -181,7 +201,8 @@ check_segment(Check *check, uint32 number)
 				report(check, where, "%s", problem);
 		}
 	}
-	pfree(memory);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(work);
 }
 
 static void
@@ -193,7 +214,7 @@ check_meta(Check *check)
 }
 
 static int
-compare_items(const void *a, const void *b)
+compare_items(const void *a, const void *b, void *arg)
 {
 	return ItemPointerCompare((ItemPointer) &((const RvDeltaItem *) a)->tid, (ItemPointer) &((const RvDeltaItem *) b)->tid);
 }
@@ -239,7 +260,7 @@ check_delta(Check *check)
 		add_key(check, rv_key_of_tid(&delta->items[i].tid));
 	}
 	if (delta->count > 1)
-		qsort(delta->items, delta->count, sizeof(RvDeltaItem), compare_items);
+		sort(delta->items, delta->count, sizeof(RvDeltaItem), compare_items);
 }
 
 /* Whether the table has a line pointer in use there: VACUUM takes a row out of the index before its place is given up.
@@ -269,7 +290,7 @@ check_keys(Check *check)
 	Size		reports = 0;
 
 	if (check->n_keys > 1)
-		qsort(check->keys, check->n_keys, sizeof(uint64), compare_keys);
+		sort(check->keys, check->n_keys, sizeof(uint64), compare_keys);
 	for (Size i = 0; i < check->n_keys && reports < MAX_REPORTS; i++)
 	{
 		unsigned	block = (unsigned) (check->keys[i] >> 16);
@@ -296,7 +317,7 @@ compare_value(Check *check, ItemPointer tid, const struct varlena *value)
 {
 	RvDeltaItem wanted = {.tid = *tid};
 	const RvDeltaItem *item = check->delta->count == 0 ? NULL :
-		bsearch(&wanted, check->delta->items, check->delta->count, sizeof(RvDeltaItem), compare_items);
+		bsearch_arg(&wanted, check->delta->items, check->delta->count, sizeof(RvDeltaItem), compare_items, NULL);
 
 	if (item != NULL && (VARSIZE(item->value) != VARSIZE(value) || memcmp(item->value, value, VARSIZE(value)) != 0) &&
 		check->different++ < MAX_REPORTS)
@@ -318,7 +339,7 @@ check_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	value = PG_DETOAST_DATUM(values[0]);
 	check->opclass->extract(value, &vector, &dims);
 	if (rv_vector_indexable(check->opclass, &vector) &&
-		(check->n_keys == 0 || bsearch(&key, check->keys, check->n_keys, sizeof(uint64), compare_keys) == NULL) &&
+		(check->n_keys == 0 || bsearch_arg(&key, check->keys, check->n_keys, sizeof(uint64), compare_keys, NULL) == NULL) &&
 		check->missing++ < MAX_REPORTS)
 		report(check, "table", "row (%u,%u) is not in the index", ItemPointerGetBlockNumber(tid),
 			   ItemPointerGetOffsetNumber(tid));
@@ -353,11 +374,20 @@ check_pages(Check *check)
 static void
 check_all(Check *check)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	struct IndexInfo *info = BuildIndexInfo(check->index);
-	TableScanDesc scan = table_beginscan_strat(check->heap, snapshot, 0, NULL, true, true);
+	Snapshot	snapshot;
+	struct IndexInfo *info;
+	TableScanDesc scan;
 
+	check->context = CurrentMemoryContext;
 	check->meta = rv_meta_read(check->index);
+	if (!check->index->rd_index->indisvalid)
+	{
+		report(check, "index", "not valid: the command that was to build it is not finished, or has failed");
+		return;
+	}
+	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	info = BuildIndexInfo(check->index);
+	scan = table_beginscan_strat(check->heap, snapshot, 0, NULL, true, true);
 	check_meta(check);
 	for (uint32 i = 0; i < check->meta->n_segments; i++)
 		check_segment(check, i);

@@ -32,6 +32,7 @@
 
 #define IMAGE_MAGIC UINT64CONST(0x52564D4147453031)
 #define IMAGE_OFFSET 4096		/* of the bytes: a page, so that they are aligned to 64 */
+#define COMPARED_AT_ONCE ((size_t) 4 * 1024 * 1024)	/* bytes between two looks for interrupts: milliseconds */
 
 typedef struct ImageHeader
 {
@@ -400,6 +401,30 @@ rv_image_open(Relation index, const RvSegmentEntry *entry, const void *bytes)
 	return image;
 }
 
+/* Unmaps the image when interrupted. */
+static bool
+differs(void *map, size_t map_size, const void *bytes)
+{
+	volatile bool differ = false;
+
+	PG_TRY();
+	{
+		for (size_t done = IMAGE_OFFSET; done < map_size && !differ; done += COMPARED_AT_ONCE)
+		{
+			CHECK_FOR_INTERRUPTS();
+			differ = memcmp((char *) map + done, (const char *) bytes + done - IMAGE_OFFSET,
+							Min(map_size - done, COMPARED_AT_ONCE)) != 0;
+		}
+	}
+	PG_CATCH();
+	{
+		munmap(map, map_size);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return differ;
+}
+
 const char *
 rv_image_check(Relation index, const RvSegmentEntry *entry, const void *bytes)
 {
@@ -424,7 +449,7 @@ rv_image_check(Relation index, const RvSegmentEntry *entry, const void *bytes)
 		if (header->magic != IMAGE_MAGIC || header->uid != entry->uid || header->crc != entry->crc ||
 			header->header_crc != header_crc(header))
 			problem = "the image has the wrong header";
-		else if (memcmp((char *) map + IMAGE_OFFSET, bytes, entry->bytes) != 0)
+		else if (differs(map, st.st_size, bytes))
 			problem = "the image differs from the pages";
 		munmap(map, st.st_size);
 	}

@@ -337,7 +337,7 @@ check_segment(const PySegment &segment)
 	{
 		nb::gil_scoped_release released;
 
-		status = rv_segment_check(segment.segment(), &error);
+		status = rv_segment_check(segment.segment(), nullptr, &error);
 	}
 	check(status, error);
 }

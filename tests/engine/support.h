@@ -153,7 +153,7 @@ struct Built
 		memcpy(bytes, blob, size);
 		rv_builder_free(builder);
 		CHECK(rv_segment_open(bytes, size, RV_OPEN_VERIFY, &segment, &error) == RV_OK, "%s", error.message);
-		CHECK(rv_segment_check(segment, &error) == RV_OK, "%s", error.message);
+		CHECK(rv_segment_check(segment, nullptr, &error) == RV_OK, "%s", error.message);
 	}
 };
 

@@ -83,6 +83,7 @@ segments_are_added(rv_metric metric, rv_quantization from, rv_quantization to, b
 	CHECK(rv_builder_add_segment(builder, first.segment, dead.data(), &error) == RV_OK, "%s", error.message);
 	CHECK(rv_builder_count(builder) == 500);
 	CHECK(rv_builder_peak_bytes(builder) > 500 * 70);
+	CHECK(rv_peak_bytes(&spec, rv_builder_count(builder), 0) <= rv_builder_peak_bytes(builder));
 	Built		built(builder);
 	rv_search_options options = {};
 	std::set<uint64_t> keys;
@@ -101,6 +102,33 @@ segments_are_added(rv_metric metric, rv_quantization from, rv_quantization to, b
 	CHECK(keys.size() == 500);
 	for (uint32_t slot = 0; slot < 300; slot += 3)
 		CHECK(keys.count(rv_segment_key(first.segment, slot)) == 0);
+}
+
+/* Adding goes on where it stopped, checking begins again. */
+static void
+interrupts_are_seen()
+{
+	const Vectors vectors = clustered(3000, 8, test_seed() + 4);
+	Built		first(builder_of(make_spec(RV_KIND_HNSW, RV_METRIC_L2, 8), vectors));
+	rv_builder *builder = make_builder(make_spec(RV_KIND_FLAT, RV_METRIC_L2, 8), first.segment);
+	volatile sig_atomic_t flag = 1;
+	rv_error	error;
+
+	CHECK(rv_segment_check(first.segment, &flag, &error) == RV_INTERRUPTED);
+	rv_builder_interrupt(builder, &flag);
+	CHECK(rv_builder_add_segment(builder, first.segment, nullptr, &error) == RV_INTERRUPTED);
+	CHECK(rv_builder_count(builder) > 0 && rv_builder_count(builder) < 3000);
+	flag = 0;
+	CHECK(rv_segment_check(first.segment, &flag, &error) == RV_OK);
+	CHECK(rv_builder_add_segment(builder, first.segment, nullptr, &error) == RV_OK);
+	CHECK(rv_builder_count(builder) == 3000);
+	CHECK(rv_builder_add_segment(builder, first.segment, nullptr, &error) == RV_OK);
+	CHECK(rv_builder_count(builder) == 6000);
+	Built		built(builder);
+	rv_segment_info info;
+
+	rv_segment_info_get(built.segment, &info);
+	CHECK(info.slots == 6000 && info.nodes <= 3000, "%u in %u", info.slots, info.nodes);
 }
 
 static void
@@ -286,6 +314,7 @@ main()
 	adding_on_threads_gives_the_same_bytes(RV_METRIC_COSINE, RV_QUANTIZATION_BINARY);
 	narrow_graphs_are_connected(2, 4);
 	narrow_graphs_are_connected(4, 8);
+	interrupts_are_seen();
 	cancel_is_quick();
 	signals_stay_with_the_caller();
 	calls_out_of_order();

@@ -47,7 +47,7 @@ use(const rv_segment *segment, rv_element element)
 		(void) rv_segment_key(segment, slot);
 		(void) rv_segment_decode(segment, slot, out.data(), &error);
 	}
-	(void) rv_segment_check(segment, &error);
+	(void) rv_segment_check(segment, nullptr, &error);
 }
 
 static Built *

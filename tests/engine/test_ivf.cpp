@@ -301,7 +301,7 @@ lists_of_bit_strings(uint32_t bits)
 	}
 	Built		built(builder);
 
-	CHECK(rv_segment_check(built.segment, &error) == RV_OK, "%s", error.message);
+	CHECK(rv_segment_check(built.segment, nullptr, &error) == RV_OK, "%s", error.message);
 	for (size_t q = 0; q < 40; q++)
 	{
 		const auto &query = vectors[q * 50];

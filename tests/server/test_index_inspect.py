@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import psycopg
@@ -196,6 +197,28 @@ def test_check_finds_nothing_in_a_sound_index(db: Database) -> None:
     assert db.rows(CHECK) == []
     db.execute("SELECT ruvector_index_maintenance('items_idx')")
     assert db.rows(CHECK) == []
+
+
+def test_check_is_cancelled(db: Database) -> None:
+    """In the midst of its own pass over a segment, too, which looks for interrupts itself."""
+    make_table(db, 20000, dims=64)
+    db.execute("SET maintenance_work_mem = '256MB'")
+    make_index(db, options="m = 8, ef_construction = 16")
+    check = "SELECT * FROM ruvector_index_check('items_idx')"
+    began = time.monotonic()
+    assert db.rows(check) == []
+    took = time.monotonic() - began
+    cancelled = 0
+    for step in range(1, 20):
+        db.execute(f"SET statement_timeout = {max(1, int(took * 1000 * step / 20))}")
+        try:
+            assert db.rows(check) == []
+        except psycopg.errors.QueryCanceled:
+            cancelled += 1
+    db.execute("RESET statement_timeout")
+    assert cancelled > 0
+    assert db.rows(check) == []
+    db.execute("SELECT ruvector_index_maintenance('items_idx')")
 
 
 def test_check_finds_rows_that_are_missing_and_images_that_differ(new_cluster: Callable[..., Server]) -> None:
