@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #define POLL_MS 50
+#define MAPPED_BLOCK (512 * 1024)
 #define MAX_BYTES_BETWEEN_LOOKS (256 * 1024)
 
 typedef struct BuildState
@@ -77,12 +78,27 @@ free_builder(void *arg)
 	build->builder = NULL;
 }
 
+/* What an array was given the system gets back when it is freed, or else the next array's memory comes on top of it: of a
+ * thread's own arena the allocator returns nothing, and the size from which it maps a block by itself it raises to that of
+ * the largest block ever freed. */
+static void
+prepare_allocator(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, MAPPED_BLOCK);
+#endif
+}
+
 RvBuild *
 rv_build_begin(MemoryContext context, const rv_spec *spec, const rv_segment *model, Relation index)
 {
 	RvBuild    *build = MemoryContextAllocZero(context, sizeof(RvBuild));
 	rv_error	error;
-	rv_status	status = rv_builder_new(spec, model, &build->builder, &error);
+	rv_status	status;
+
+	prepare_allocator();
+	status = rv_builder_new(spec, model, &build->builder, &error);
 
 	if (status != RV_OK)
 		rv_report(status, &error, index);
@@ -96,6 +112,10 @@ void
 rv_build_end(RvBuild *build)
 {
 	free_builder(build);
+#ifdef __GLIBC__
+	/* and the small ones */
+	malloc_trim(0);
+#endif
 }
 
 static void
@@ -206,10 +226,6 @@ close_segment(BuildState *state)
 	rv_build_end(state->build);
 	state->build = NULL;
 	MemoryContextReset(state->build_context);
-#ifdef __GLIBC__
-	/* freed arrays stay with the allocator otherwise, and the next segment's come on top of them */
-	malloc_trim(0);
-#endif
 }
 
 static void

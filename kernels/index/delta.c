@@ -248,8 +248,18 @@ rv_delta_new(MemoryContext parent)
 	RvDelta    *delta = MemoryContextAllocZero(context, sizeof(RvDelta));
 
 	delta->context = context;
+	delta->rows = AllocSetContextCreate(context, "ruvector delta rows", ALLOCSET_DEFAULT_SIZES);
 	delta->block = InvalidBlockNumber;
 	return delta;
+}
+
+void
+rv_delta_forget(RvDelta *delta)
+{
+	MemoryContextReset(delta->rows);
+	delta->items = NULL;
+	delta->count = delta->capacity = 0;
+	delta->bytes = 0;
 }
 
 static void
@@ -259,7 +269,7 @@ remember(RvDelta *delta, ItemPointer tid, struct varlena *value)
 	{
 		delta->capacity = Max(delta->capacity * 2, 64);
 		if (delta->items == NULL)
-			delta->items = MemoryContextAllocHuge(delta->context, sizeof(RvDeltaItem) * delta->capacity);
+			delta->items = MemoryContextAllocHuge(delta->rows, sizeof(RvDeltaItem) * delta->capacity);
 		else
 			delta->items = repalloc_huge(delta->items, sizeof(RvDeltaItem) * delta->capacity);
 	}
@@ -293,9 +303,14 @@ read_item(RvDelta *delta, Pending *pending, Page page, ItemId id)
 	{
 		if (piece.total < VARHDRSZ || piece.total > MaxAllocSize || length > piece.total)
 			return false;
-		pending->piece = piece;
-		pending->value = MemoryContextAlloc(delta->context, piece.total);
 		delta->bytes += piece.total;
+		if (delta->only_counted)
+		{
+			delta->count++;
+			return true;
+		}
+		pending->piece = piece;
+		pending->value = MemoryContextAlloc(delta->rows, piece.total);
 	}
 	else if (pending->value == NULL || pending->piece.done != piece.done || pending->piece.total != piece.total ||
 			 !ItemPointerEquals(&pending->piece.tid, &piece.tid) || length > piece.total - piece.done)
@@ -363,9 +378,9 @@ rv_delta_read(Relation index, RvDelta *delta, BlockNumber head, BlockNumber unti
 			}
 		}
 		delta->offset = max;
-		next = RvPageTailOf(page)->next;
+		next = delta->next = RvPageTailOf(page)->next;
 		UnlockReleaseBuffer(buffer);
-		if (block == until)
+		if (block == until || (delta->limit > 0 && delta->bytes >= delta->limit && pending.value == NULL))
 			break;
 		if (next != InvalidBlockNumber)
 			delta->sequence++;

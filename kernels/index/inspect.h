@@ -11,7 +11,7 @@
 
 typedef struct RvOpened
 {
-	Relation	heap;
+	Relation	heap;			/* NULL: closed already */
 	Relation	index;
 	LOCKMODE	table_mode;
 	LOCKMODE	index_mode;

@@ -241,12 +241,16 @@ typedef struct RvDeltaItem
 typedef struct RvDelta
 {
 	MemoryContext context;
+	MemoryContext rows;			/* child of it, with items and values */
+	Size		limit;			/* 0: none. A read ends with the page and row after which there are so many bytes */
+	bool		only_counted;	/* count and bytes, no items */
 	RvDeltaItem *items;
 	uint32		count;
 	uint32		capacity;
 	BlockNumber block;			/* to go on from, with the items of it that are in */
 	uint32		sequence;
 	OffsetNumber offset;
+	BlockNumber next;			/* after block, when it was read */
 	uint32		pages;
 	Size		bytes;
 } RvDelta;
@@ -254,6 +258,8 @@ typedef struct RvDelta
 /* Appends; true when the delta should be sealed. */
 extern bool rv_delta_append(Relation index, ItemPointer tid, const struct varlena *value);
 extern RvDelta *rv_delta_new(MemoryContext parent);
+/* Gives up the rows that were read, not the place. */
+extern void rv_delta_forget(RvDelta *delta);
 /* Reads what is new from head on. False: the chain changed underneath. until: last block to read, or Invalid. */
 extern bool rv_delta_read(Relation index, RvDelta *delta, BlockNumber head, BlockNumber until);
 /* Lets the delta go on in a new page, so that everything before it stays as it is. False: there are no pages. */
@@ -347,6 +353,8 @@ typedef struct RvView
 extern RvView *rv_view_acquire(Relation index);
 /* The same, released when the memory context is reset. */
 extern RvView *rv_view_acquire_in(MemoryContext context, Relation index);
+/* The same for who holds the maintenance lock, without reading the delta, which may be any size. */
+extern RvView *rv_view_acquire_segments_in(MemoryContext context, Relation index);
 extern void rv_view_release(RvView *view);
 extern void rv_view_forget(Oid index_oid);
 extern Size rv_view_bytes(int *count);
@@ -427,6 +435,7 @@ typedef struct RvMaintenance
 {
 	uint64		sealed_rows;
 	uint32		merged_segments;
+	uint32		segments_left;	/* RV_MAINTAIN_ALL: more than one, memory did not suffice */
 	uint64		dropped_rows;
 	uint64		reclaimed_pages;
 	rv_list_change lists;
@@ -441,11 +450,15 @@ typedef struct RvMaintenance
 /* Seals, merges and compacts; the caller holds RowExclusiveLock or more on the index. False: someone else is at it. */
 extern bool rv_maintain(int threads, Relation index, int flags, RvMaintenance *result);
 extern bool rv_database_is_wanted(void);
+/* Whether a worker would find something to do: enough unsealed rows, or enough dead ones. */
+extern bool rv_maintenance_is_due(const RvMeta *meta);
 /* Frees pages that belong to nothing; the caller holds the maintenance lock. How many were not free before. */
 extern uint64 rv_reclaim(Relation index);
 /* The same when a part of the index that is worth a pass over it is lost; takes the maintenance lock, without waiting. */
 extern uint64 rv_reclaim_if_worth_it(Relation index);
 extern void rv_request_maintenance(Relation heap, Relation index);
+/* Asks for a worker, unless someone is at it. False: none can be had. */
+extern bool rv_request_worker(Relation index);
 extern void rv_maintenance_lock(Relation index);
 extern bool rv_maintenance_try_lock(Relation index);
 extern void rv_maintenance_unlock(Relation index);

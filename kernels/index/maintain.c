@@ -6,8 +6,9 @@
  * one change of the meta page. Lists are taken over from the largest segment, and clustered anew where the engine finds that
  * rows have come which they do not fit (engine.h, rv_list_change). Which segments: those no larger than what is merged already (so sizes fall by half or
  * more along the list, there are at most log2 of them, and a row is moved at most so many times), and those of which
- * a good part is dead. Until the meta page changes nothing of the old is touched, so an error, a cancel or a crash
- * leaves the index as it was; pages already written are then found by rv_reclaim.
+ * a good part is dead. A delta that memory does not allow in one segment is sealed from its beginning on, part by part.
+ * Until the meta page changes nothing of the old is touched, so an error, a cancel or a crash leaves the index as it was; pages
+ * already written are then found by rv_reclaim.
  *
  * The caller holds a lock on the index that keeps DROP and REINDEX away; the maintenance lock keeps others of its kind
  * and VACUUM away. Whoever waits for either makes a running merge stop.
@@ -22,8 +23,8 @@
 #include "utils/timestamp.h"
 
 #define DEAD_SHARE_TO_REWRITE 0.2
-/* Peak memory of building over the bytes of the finished segment: codes, links twice, the blob. */
-#define PEAK_OVER_BYTES 3.0
+#define DELTA_BYTES_AT_ONCE (256 * 1024)	/* of rows read and not in the builder yet */
+#define MEMORY_AT_LEAST ((Size) 4 * 1024 * 1024)	/* a builder takes one for nothing: less would make segments of a few hundred rows */
 
 typedef struct Task
 {
@@ -34,7 +35,11 @@ typedef struct Task
 	bool	   *merge;			/* one a segment */
 	uint32		n_merge;
 	bool		seal;
+	bool		cut_short;		/* only the first part of the delta */
 	RvDeltaCut	cut;
+	uint64		delta_rows;		/* in the delta */
+	Size		delta_bytes;
+	uint64		sealed_rows;
 	rv_list_change lists;		/* of the new segment */
 	int			flags;
 	MemoryContext context;
@@ -44,6 +49,52 @@ static uint64
 live(const RvSegmentEntry *entry)
 {
 	return entry->slots - entry->dead;
+}
+
+/* What a segment adds to one that it is merged into. */
+static double
+live_bytes(const RvSegmentEntry *entry)
+{
+	return (double) entry->bytes * live(entry) / Max(entry->slots, 1);
+}
+
+static Size
+memory_limit(void)
+{
+	return Max((Size) maintenance_work_mem * 1024, MEMORY_AT_LEAST);
+}
+
+/* Whether a segment of so many rows can be made in the memory that is allowed. */
+static bool
+fits(const RvMeta *meta, uint64 rows, double bytes)
+{
+	rv_spec		spec;
+
+	rv_spec_from_meta(meta, &spec);
+	return rv_peak_bytes(&spec, rows, (uint64) bytes) <= memory_limit();
+}
+
+static bool
+is_mostly_dead(const RvSegmentEntry *entry)
+{
+	return entry->dead > DEAD_SHARE_TO_REWRITE * entry->slots;
+}
+
+static bool
+delta_is_due(const RvMeta *meta)
+{
+	return meta->delta_pages >= (uint32) rv_delta_limit_kb / (BLCKSZ / 1024);
+}
+
+bool
+rv_maintenance_is_due(const RvMeta *meta)
+{
+	if (delta_is_due(meta))
+		return true;
+	for (uint32 i = 0; i < meta->n_segments; i++)
+		if (is_mostly_dead(&meta->segments[i]) && fits(meta, live(&meta->segments[i]), live_bytes(&meta->segments[i])))
+			return true;
+	return false;
 }
 
 /* Only strong locks can be asked about: weaker ones may not be in the shared table. */
@@ -75,29 +126,26 @@ smallest_left(const Task *plan)
 static void
 choose(Task *plan)
 {
-	const RvDelta *delta = plan->view->delta;
 	bool		all = (plan->flags & RV_MAINTAIN_ALL) != 0;
 	uint64		rows;
 	double		bytes;
-	double		limit = (double) maintenance_work_mem * 1024;
 	int			i;
 
 	/* dead rows alone too: sealing is what frees their pages */
-	plan->seal = all ? delta->count > 0 || plan->meta->delta_pages > 1 :
-		plan->meta->delta_pages >= (uint32) rv_delta_limit_kb / (BLCKSZ / 1024);
-	rows = plan->seal ? delta->count : 0;
-	bytes = plan->seal ? (double) delta->bytes : 0;
+	plan->seal = all ? plan->delta_rows > 0 || plan->meta->delta_pages > 1 : delta_is_due(plan->meta);
+	rows = plan->seal ? plan->delta_rows : 0;
+	bytes = plan->seal ? (double) plan->delta_bytes : 0;
 	for (uint32 s = 0; s < plan->meta->n_segments; s++)
 	{
 		const RvSegmentEntry *entry = &plan->meta->segments[s];
 
-		if (entry->dead > (all ? 0 : DEAD_SHARE_TO_REWRITE * entry->slots) &&
-			(bytes + entry->bytes) * PEAK_OVER_BYTES <= limit)
+		if ((all ? entry->dead > 0 : is_mostly_dead(entry)) &&
+			fits(plan->meta, rows + live(entry), bytes + live_bytes(entry)))
 		{
 			plan->merge[s] = true;
 			plan->n_merge++;
 			rows += live(entry);
-			bytes += entry->bytes;
+			bytes += live_bytes(entry);
 		}
 	}
 	while ((i = smallest_left(plan)) >= 0)
@@ -109,13 +157,13 @@ choose(Task *plan)
 		{
 			if (!all && live(entry) > rows)
 				break;
-			if ((bytes + entry->bytes) * PEAK_OVER_BYTES > limit)
+			if (!fits(plan->meta, rows + live(entry), bytes + live_bytes(entry)))
 				break;
 		}
 		plan->merge[i] = true;
 		plan->n_merge++;
 		rows += live(entry);
-		bytes += entry->bytes;
+		bytes += live_bytes(entry);
 	}
 	/* one segment alone, without dead rows, would come out as it is */
 	if (!plan->seal && plan->n_merge == 1)
@@ -138,7 +186,7 @@ model(const Task *plan)
 }
 
 static void
-add_delta(const Task *plan, RvBuild *build, const RvDelta *delta)
+add_rows(const Task *plan, RvBuild *build, const RvDelta *delta)
 {
 	const RvOpclass *opclass = rv_opclass(plan->index);
 
@@ -158,6 +206,61 @@ add_delta(const Task *plan, RvBuild *build, const RvDelta *delta)
 	}
 }
 
+static void
+report_corrupt_delta(Relation index)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("the delta of index \"%s\" is corrupted", RelationGetRelationName(index)),
+			 errhint("Please REINDEX it.")));
+}
+
+/* The maintenance lock keeps the delta's head where it is; its end may grow. */
+static void
+measure_delta(Task *plan)
+{
+	RvDelta    *delta = rv_delta_new(plan->context);
+
+	delta->only_counted = true;
+	if (plan->meta->delta_head != InvalidBlockNumber &&
+		!rv_delta_read(plan->index, delta, plan->meta->delta_head, plan->meta->delta_tail))
+		report_corrupt_delta(plan->index);
+	plan->delta_rows = delta->count;
+	plan->delta_bytes = delta->bytes;
+	MemoryContextDelete(delta->context);
+}
+
+/* What was cut off goes into the builder, or the part of it that memory allows: the cut is then shortened to it, and no
+ * segment is merged. Once the meta page is full of segments, more memory is better than no place for a new one. */
+static void
+add_delta(Task *plan, RvBuild *build)
+{
+	RvDelta    *delta = rv_delta_new(plan->context);
+	bool		may_part = plan->meta->n_segments < RV_MAX_SEGMENTS;
+
+	delta->limit = DELTA_BYTES_AT_ONCE;
+	for (;;)
+	{
+		if (!rv_delta_read(plan->index, delta, plan->cut.head, plan->cut.last))
+			report_corrupt_delta(plan->index);
+		add_rows(plan, build, delta);
+		plan->sealed_rows += delta->count;
+		if (delta->block == plan->cut.last)
+			break;
+		if (may_part && rv_builder_peak_bytes(build->builder) > memory_limit())
+		{
+			plan->cut_short = true;
+			plan->cut.last = delta->block;
+			plan->cut.new_head = delta->next;
+			plan->cut.pages = delta->pages;
+			plan->n_merge = 0;
+			break;
+		}
+		rv_delta_forget(delta);
+	}
+	MemoryContextDelete(delta->context);
+}
+
 /* Builds and stores the new segment. False: stopped. slots = 0: nothing was left to put into it. */
 static bool
 build_segment(Task *plan, RvSegmentEntry *entry)
@@ -168,18 +271,9 @@ build_segment(Task *plan, RvSegmentEntry *entry)
 
 	rv_spec_from_meta(plan->meta, &spec);
 	build = rv_build_begin(plan->context, &spec, model(plan), plan->index);
+	rv_builder_interrupt(build->builder, &InterruptPending);
 	if (plan->seal)
-	{
-		RvDelta    *delta = rv_delta_new(plan->context);
-
-		if (!rv_delta_read(plan->index, delta, plan->cut.head, plan->cut.last))
-			ereport(ERROR,
-					(errcode(ERRCODE_INDEX_CORRUPTED),
-					 errmsg("the delta of index \"%s\" is corrupted", RelationGetRelationName(plan->index)),
-					 errhint("Please REINDEX it.")));
-		add_delta(plan, build, delta);
-		MemoryContextDelete(delta->context);
-	}
+		add_delta(plan, build);
 	for (uint32 i = 0; i < plan->meta->n_segments && plan->n_merge > 0; i++)
 	{
 		rv_error	error;
@@ -187,9 +281,12 @@ build_segment(Task *plan, RvSegmentEntry *entry)
 
 		if (!plan->merge[i])
 			continue;
-		CHECK_FOR_INTERRUPTS();
-		status = rv_builder_add_segment(build->builder, plan->view->segments[i].image->segment,
-										plan->view->segments[i].tombstones, &error);
+		do
+		{
+			CHECK_FOR_INTERRUPTS();
+			status = rv_builder_add_segment(build->builder, plan->view->segments[i].image->segment,
+											plan->view->segments[i].tombstones, &error);
+		} while (status == RV_INTERRUPTED);
 		if (status != RV_OK)
 			rv_report(status, &error, plan->index);
 	}
@@ -247,7 +344,7 @@ replace(Task *plan, const RvSegmentEntry *entry, RvMaintenance *result)
 	result->merged_segments += plan->n_merge;
 	result->lists = plan->lists;
 	if (plan->seal)
-		result->sealed_rows += plan->view->delta->count;
+		result->sealed_rows += plan->sealed_rows;
 }
 
 static void
@@ -257,6 +354,7 @@ maintain_locked(Task *plan, RvMaintenance *result)
 
 	plan->meta = rv_meta_read(plan->index);
 	plan->merge = palloc0(sizeof(bool) * Max(plan->meta->n_segments, 1));
+	measure_delta(plan);
 	choose(plan);
 	if (!plan->seal && plan->n_merge == 0)
 		return;
@@ -268,12 +366,30 @@ maintain_locked(Task *plan, RvMaintenance *result)
 		result->stopped = true;
 }
 
+/* One new segment at the most. True: of the delta only a part went into it. */
+static bool
+maintain_once(int threads, Relation index, int flags, RvMaintenance *result)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ruvector maintenance", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Task		plan;
+
+	memset(&plan, 0, sizeof(plan));
+	plan.threads = threads;
+	plan.index = index;
+	plan.context = context;
+	plan.flags = flags;
+	plan.view = rv_view_acquire_segments_in(context, index);
+	maintain_locked(&plan, result);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return plan.cut_short;
+}
+
 bool
 rv_maintain(int threads, Relation index, int flags, RvMaintenance *result)
 {
-	MemoryContext context;
-	MemoryContext old;
-	Task		plan;
+	bool		all = (flags & RV_MAINTAIN_ALL) != 0;
 
 	memset(result, 0, sizeof(*result));
 	if (flags & RV_MAINTAIN_NOWAIT)
@@ -283,19 +399,16 @@ rv_maintain(int threads, Relation index, int flags, RvMaintenance *result)
 	}
 	else
 		rv_maintenance_lock(index);
-	context = AllocSetContextCreate(CurrentMemoryContext, "ruvector maintenance", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
-	memset(&plan, 0, sizeof(plan));
-	plan.threads = threads;
-	plan.index = index;
-	plan.context = context;
-	plan.flags = flags;
-	plan.view = rv_view_acquire_in(context, index);
-	maintain_locked(&plan, result);
-	if ((flags & RV_MAINTAIN_ALL) != 0 && !result->stopped)
+	while (maintain_once(threads, index, flags, result) && all && !result->stopped)
+		;
+	if (all && !result->stopped)
+	{
+		RvMeta	   *meta = rv_meta_read(index);
+
+		result->segments_left = meta->n_segments;
+		pfree(meta);
 		result->reclaimed_pages = rv_reclaim(index);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	}
 	rv_maintenance_unlock(index);
 	return true;
 }

@@ -292,15 +292,29 @@ release_in_callback(void *arg)
 	rv_view_release(arg);
 }
 
+static RvView *
+release_with(MemoryContext context, MemoryContextCallback *callback, RvView *view)
+{
+	callback->func = release_in_callback;
+	callback->arg = view;
+	MemoryContextRegisterResetCallback(context, callback);
+	return view;
+}
+
 RvView *
 rv_view_acquire_in(MemoryContext context, Relation index)
 {
 	MemoryContextCallback *callback = MemoryContextAlloc(context, sizeof(MemoryContextCallback));
 
-	callback->func = release_in_callback;
-	callback->arg = rv_view_acquire(index);
-	MemoryContextRegisterResetCallback(context, callback);
-	return callback->arg;
+	return release_with(context, callback, rv_view_acquire(index));
+}
+
+RvView *
+rv_view_acquire_segments_in(MemoryContext context, Relation index)
+{
+	MemoryContextCallback *callback = MemoryContextAlloc(context, sizeof(MemoryContextCallback));
+
+	return release_with(context, callback, latest(index));
 }
 
 Size

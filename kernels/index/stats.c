@@ -104,7 +104,8 @@ rv_inspect_close(RvOpened *opened)
 	AtEOXact_GUC(false, opened->settings);
 	SetUserIdAndSecContext(opened->user, opened->security);
 	relation_close(opened->index, opened->index_mode);
-	table_close(opened->heap, opened->table_mode);
+	if (opened->heap != NULL)
+		table_close(opened->heap, opened->table_mode);
 }
 
 static Datum
@@ -265,10 +266,16 @@ ruvector_index_maintenance(PG_FUNCTION_ARGS)
 {
 	RvOpened	opened;
 	RvMaintenance result;
+	int			threads;
 
 	PreventCommandDuringRecovery("ruvector_index_maintenance()");
 	opened = rv_inspect_open(PG_GETARG_OID(0), AccessShareLock, ShareUpdateExclusiveLock, true);
-	rv_maintain(rv_build_threads(opened.heap), opened.index, RV_MAINTAIN_ALL | RV_MAINTAIN_YIELD, &result);
+	threads = rv_build_threads(opened.heap);
+	/* as the worker does: nothing of the table is looked at, and a merge takes too long to keep ALTER TABLE, and everybody
+	 * behind it, waiting; who wants the index asks for its lock */
+	table_close(opened.heap, opened.table_mode);
+	opened.heap = NULL;
+	rv_maintain(threads, opened.index, RV_MAINTAIN_ALL | RV_MAINTAIN_YIELD, &result);
 	if (result.stopped)
 		ereport(NOTICE,
 				(errmsg("maintenance of index \"%s\" made way for a session that waited for it",
@@ -278,6 +285,12 @@ ruvector_index_maintenance(PG_FUNCTION_ARGS)
 				(errmsg("index \"%s\": %llu rows sealed, %u segments merged, %llu dead rows dropped",
 						RelationGetRelationName(opened.index), (unsigned long long) result.sealed_rows,
 						result.merged_segments, (unsigned long long) result.dropped_rows)));
+	if (result.segments_left > 1)
+		ereport(NOTICE,
+				(errmsg("index \"%s\" has %u segments, which maintenance_work_mem does not suffice to merge",
+						RelationGetRelationName(opened.index), result.segments_left),
+				 errdetail("Searching several segments takes longer than searching one."),
+				 errhint("Increase maintenance_work_mem and call ruvector_index_maintenance() again.")));
 	if (result.lists.anew)
 		ereport(NOTICE,
 				(errmsg("index \"%s\": lists clustered anew, since rows had come that they did not fit",

@@ -2,7 +2,7 @@
  *
  * sweep.c: the directory of images: how much is in it, and what of it belongs to nothing and is deleted.
  *
- * It is swept before an image is made; and, since the last index of a database may be dropped and none made again, after a
+ * It is swept before an image is made and by VACUUM; and, since the last index of a database may be dropped and none made again, after a
  * transaction that dropped, moved or rebuilt one. That one's relation file goes only when the transaction has ended, so the
  * images are looked for at the end of the backend's next transaction, or of the backend. Only files are looked at then.
  */

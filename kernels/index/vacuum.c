@@ -112,7 +112,7 @@ rv_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkDele
 
 	result->num_index_tuples = 0;
 	rv_maintenance_lock(info->index);
-	view = rv_view_acquire_in(context, info->index);
+	view = rv_view_acquire_segments_in(context, info->index);
 	old = MemoryContextSwitchTo(context);
 	bulk_delete(info->index, view, callback, state, result);
 	MemoryContextSwitchTo(old);
@@ -121,23 +121,55 @@ rv_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkDele
 	return result;
 }
 
+/* Without a lock: when the delta is sealed meanwhile, what is counted is an estimate. */
+static void
+count_rows(Relation index, const RvMeta *meta, IndexBulkDeleteResult *stats)
+{
+	RvDelta    *delta = rv_delta_new(CurrentMemoryContext);
+
+	delta->only_counted = true;
+	stats->estimated_count = !rv_delta_read(index, delta, meta->delta_head, meta->delta_tail);
+	stats->num_index_tuples = delta->count;
+	MemoryContextDelete(delta->context);
+	for (uint32 i = 0; i < meta->n_segments; i++)
+		stats->num_index_tuples += meta->segments[i].slots - meta->segments[i].dead;
+}
+
+/* What VACUUM leaves behind it, a worker takes away: segments that are mostly dead rows, and rows that nobody has sealed.
+ * VACUUM itself would take as long as a build. Nobody but this session can do it for a temporary table. */
+static void
+ask_for_maintenance(Relation index, const RvMeta *meta)
+{
+	RvMaintenance result;
+
+	if (!rv_maintenance_is_due(meta))
+		return;
+	if (RelationUsesLocalBuffers(index))
+		rv_maintain(rv_build_threads(NULL), index, RV_MAINTAIN_NOWAIT, &result);
+	else if (rv_background_maintenance)
+		(void) rv_request_worker(index);
+}
+
 IndexBulkDeleteResult *
 rv_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
+	RvMeta	   *meta;
+
 	if (info->analyze_only)
 		return stats;
+	meta = rv_meta_read(info->index);
 	if (stats == NULL)
 	{
-		RvView	   *view = rv_view_acquire(info->index);
-
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
-		stats->num_index_tuples = view->delta->count;
-		for (uint32 i = 0; i < view->n_segments; i++)
-			stats->num_index_tuples += view->segments[i].entry.slots - view->segments[i].entry.dead;
-		rv_view_release(view);
+		count_rows(info->index, meta, stats);
 	}
 	stats->pages_deleted = rv_reclaim_if_worth_it(info->index);
 	IndexFreeSpaceMapVacuum(info->index);
 	stats->num_pages = RelationGetNumberOfBlocks(info->index);
+	/* such as those of databases that were dropped by sessions without this library */
+	if (!RelationUsesLocalBuffers(info->index))
+		rv_image_sweep(info->index);
+	ask_for_maintenance(info->index, meta);
+	pfree(meta);
 	return stats;
 }

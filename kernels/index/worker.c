@@ -127,12 +127,16 @@ ruvector_worker_main(Datum arg)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
-static bool
-start_worker(Relation index)
+bool
+rv_request_worker(Relation index)
 {
 	BackgroundWorker worker;
 	WorkerTask	task = {MyDatabaseId, RelationGetRelid(index), rv_delta_limit_kb};
 
+	/* who holds this lock maintains the index, or makes a new one */
+	if (!ConditionalLockRelation(index, ShareUpdateExclusiveLock))
+		return true;
+	UnlockRelation(index, ShareUpdateExclusiveLock);
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -172,11 +176,7 @@ rv_request_maintenance(Relation heap, Relation index)
 			return;
 		last = now;
 		last_index = RelationGetRelid(index);
-		/* who holds this lock maintains the index, or makes a new one */
-		if (!ConditionalLockRelation(index, ShareUpdateExclusiveLock))
-			return;
-		UnlockRelation(index, ShareUpdateExclusiveLock);
-		if (start_worker(index))
+		if (rv_request_worker(index))
 			return;
 	}
 	rv_maintain(rv_build_threads(heap), index, RV_MAINTAIN_NOWAIT, &result);

@@ -147,11 +147,13 @@ def watched_build(db: Database, memory: str, options: str = "", method: str = "r
     return watch, took
 
 
+@pytest.mark.parametrize("quantization", ["sq8", "none"])
 @pytest.mark.parametrize("method", ["ruhnsw", "ruivfflat"])
-def test_measured_memory_and_progress_of_several_segments(db: Database, method: str) -> None:
+def test_measured_memory_and_progress_of_several_segments(db: Database, method: str, quantization: str) -> None:
     make_table(db, 5000, dims=600)
     db.execute("SET client_min_messages = error")
-    watch, took = watched_build(db, "16MB", "m = 8, ef_construction = 32" if method == "ruhnsw" else "lists = 10", method)
+    options = "m = 8, ef_construction = 32" if method == "ruhnsw" else "lists = 10"
+    watch, took = watched_build(db, "16MB", f"{options}, quantization = '{quantization}'", method)
     assert db.value("SELECT segments FROM ruvector_index_stats('items_idx')") >= 2
     # 16 as allowed, and what any backend takes for its caches and the reading of a table
     assert took < 16 + 4
@@ -161,6 +163,41 @@ def test_measured_memory_and_progress_of_several_segments(db: Database, method: 
     assert sorted(done for _, done in loading) == [done for _, done in loading]
     for phase, total, done in watch.seen:
         assert phase == "building index: writing pages" or done <= total, (phase, total, done)
+    assert db.rows(CHECK) == []
+
+
+@pytest.mark.parametrize("method", ["ruhnsw", "ruivfflat"])
+def test_measured_memory_of_sealing_a_large_delta(db: Database, method: str) -> None:
+    """As after a load while no worker could be had: it is sealed in parts, none of which takes more than is allowed."""
+    db.execute("CREATE TABLE items (id serial PRIMARY KEY, category int, embedding ruvector(600))")
+    db.execute("SET ruvector.delta_limit = '1GB'; SET client_min_messages = error")
+    make_index(db, options="m = 8, ef_construction = 32" if method == "ruhnsw" else "lists = 10", method=method)
+    add_rows(db, 1, 8000, dims=600)
+    db.reconnect()
+    db.execute("SET maintenance_work_mem = '8MB'; SET max_parallel_maintenance_workers = 1")
+    notices: list[str] = []
+    db.conn.add_notice_handler(lambda diagnostic: notices.append(diagnostic.message_primary or ""))
+    db.rows("SELECT * FROM items LIMIT 1")
+    watch = Watch(db, db.conn.info.backend_pid)
+    watch.start()
+    try:
+        db.execute("SELECT ruvector_index_maintenance('items_idx')")
+    finally:
+        took = watch.stop()
+    # 19 MB of rows; 8 as allowed, and what any backend takes for its caches
+    assert took < 8 + 4
+    segments, delta, count = db.rows("SELECT segments, delta_rows, vector_count FROM ruvector_index_stats('items_idx')")[0]
+    assert (delta, count) == (0, 8000)
+    assert segments >= 2
+    assert re.match(r'index "items_idx": 8000 rows sealed, \d+ segments merged, 0 dead rows dropped', notices[0])
+    assert re.match(rf'index "items_idx" has {segments} segments', notices[1])
+    assert db.rows(CHECK) == []
+    db.execute("SET maintenance_work_mem = '256MB'; SELECT ruvector_index_maintenance('items_idx')")
+    assert db.value("SELECT segments FROM ruvector_index_stats('items_idx')") == 1
+    assert not any("segments, which" in notice for notice in notices[2:])
+    # a small graph over a winding curve in 600 dims, as with a fresh build
+    db.execute("SET ruvector.probes = 10; SET ruvector.ef_search = 1000")
+    assert compare(db, queries=10).recall >= 0.95
     assert db.rows(CHECK) == []
 
 

@@ -128,6 +128,7 @@ def damaged(server: Server) -> Iterator[Database]:
     folder = server.folder.with_name(f"{server.folder.name}-damaged")
     made = Server(server.installation, folder, {"autovacuum": "off"})
     db = made.database()
+    db.execute("SET ruvector.background_maintenance = off")
     files = {}
     make_table(db, 250, dims=16)
     make_index(db)

@@ -43,6 +43,44 @@ def test_the_worker_does_not_hold_the_table(db: Database) -> None:
     db.execute("SET lock_timeout = '20s'; ALTER TABLE items ADD COLUMN more int; TRUNCATE items; DROP TABLE items")
 
 
+def test_maintenance_does_not_hold_the_table(db: Database) -> None:
+    """Called by hand it takes as long as in a worker. The table can be altered and dropped meanwhile."""
+    make_table(db, 3000)
+    make_index(db, options="m = 32, ef_construction = 600")
+    locks = "SELECT relation::regclass::text FROM pg_locks WHERE pid = %s AND locktype = 'relation' AND granted"
+    failures: list[psycopg.Error] = []
+
+    with db.connect() as conn:
+        pid = conn.info.backend_pid
+        conn.execute("SET client_min_messages = error; SET max_parallel_maintenance_workers = 0")
+
+        def maintain() -> None:
+            try:
+                conn.execute("SELECT ruvector_index_maintenance('items_idx')")
+            except psycopg.Error as error:
+                failures.append(error)
+
+        def merging() -> threading.Thread:
+            """A call that is at it. One may be over before it is seen."""
+            for _ in range(20):
+                add_rows(db, 4001, 4001)
+                thread = threading.Thread(target=maintain)
+                thread.start()
+                while thread.is_alive():
+                    if "items_idx" in (held := db.column(locks, (pid,))) and "items" not in held:
+                        return thread
+            raise AssertionError("never seen with the index and without the table")
+
+        db.execute("ALTER TABLE items DROP CONSTRAINT items_pkey")
+        thread = merging()
+        db.execute("SET lock_timeout = '20s'; ALTER TABLE items ADD COLUMN more int")
+        thread.join()
+        thread = merging()
+        db.execute("DROP TABLE items")
+        thread.join()
+    assert failures == []
+
+
 @pytest.mark.soak
 def test_a_worker_makes_way_for_drop_database(new_cluster: Callable[..., Server]) -> None:
     """DROP DATABASE waits five seconds for other processes to leave; this merge takes longer than that."""

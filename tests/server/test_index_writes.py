@@ -32,7 +32,7 @@ def assert_every_row_is_found(db: Database, sample: int = 100) -> None:
     curve, of which in one merged graph of twenty a walk misses some in a thousand.
     """
     index_only(db)
-    ids = db.column(f"SELECT id FROM items WHERE embedding IS NOT NULL ORDER BY id * 7919 % 10007 LIMIT {sample}")
+    ids = db.column(f"SELECT id FROM items WHERE embedding IS NOT NULL ORDER BY id::bigint * 7919 % 10007 LIMIT {sample}")
 
     def lost(beam: int) -> list[int]:
         db.execute(f"SET ruvector.ef_search = {beam}")
@@ -101,6 +101,7 @@ def test_vacuum_leaves_dead_rows_out(db: Database) -> None:
     make_table(db, 3000)
     make_index(db)
     add_rows(db, 3001, 3300)
+    db.execute("SET ruvector.background_maintenance = off")
     db.execute("DELETE FROM items WHERE id % 4 = 0")
     assert compare(db).recall >= RECALL
     db.execute("VACUUM items")
@@ -181,9 +182,46 @@ def test_a_vacuum_that_was_cancelled_and_one_that_finishes(db: Database) -> None
         assert old.execute(nearest).fetchall() == db.rows(nearest)
 
 
+@pytest.mark.core
+def test_vacuum_asks_for_what_is_mostly_dead_to_be_rewritten(db: Database) -> None:
+    """Nobody inserts afterwards, and nobody calls for maintenance."""
+    make_table(db, 4000)
+    make_index(db)
+    image_bytes = "SELECT image_bytes FROM ruvector_index_stats('items_idx')"
+    before = db.value(image_bytes)
+    db.execute("DELETE FROM items WHERE id % 5 <> 0")
+    db.execute("VACUUM items")
+    wait_for(lambda: db.rows(STATS)[0] == (1, 0, 0, 800), "a segment without the dead rows")
+    assert db.value(image_bytes) < 0.3 * before
+    found = compare(db)
+    assert found.out_of_order == 0
+    assert found.recall >= RECALL
+    assert db.rows("SELECT * FROM ruvector_index_check('items_idx')") == []
+    # where the rows were is free for others
+    size = db.value("SELECT pg_relation_size('items_idx')")
+    add_rows(db, 5001, 6000)
+    db.execute("SELECT ruvector_index_maintenance('items_idx')")
+    assert db.value("SELECT pg_relation_size('items_idx')") == size
+
+
+def test_vacuum_asks_for_rows_that_nobody_has_sealed(db: Database) -> None:
+    """As after a load while no worker could be had."""
+    make_table(db, 100)
+    make_index(db)
+    add_rows(db, 101, 2000)
+    db.execute("SET ruvector.delta_limit = 64; SET ruvector.background_maintenance = off")
+    db.execute("VACUUM items")
+    assert db.rows(STATS)[0] == (1, 1900, 0, 2000)
+    db.execute("SET ruvector.background_maintenance = on")
+    db.execute("VACUUM items")
+    wait_for(lambda: db.rows(STATS)[0] == (1, 0, 0, 2000), "a seal")
+    assert_every_row_is_found(db)
+
+
 def test_maintenance_uses_freed_pages_again(db: Database) -> None:
     make_table(db, 2000)
     make_index(db)
+    db.execute("SET ruvector.background_maintenance = off")
     sizes = []
     for round_ in range(6):
         first = 2001 + round_ * 400
@@ -274,6 +312,8 @@ def test_temporary_indexes(db: Database) -> None:
     assert db.value("SELECT image_files FROM ruvector_memory_stats()") == 0
     db.execute("DELETE FROM items WHERE id % 2 = 0")
     db.execute("VACUUM items")
+    # no worker could: VACUUM itself has left the dead rows behind
+    assert db.rows(STATS)[0][2:] == (0, 1250)
     assert_every_row_is_found(db)
 
 

@@ -141,7 +141,7 @@ def test_new_changed_and_deleted_rows(db: Database) -> None:
 
     add_rows(db, 1001, 1300, dims=16)
     check_now()
-    db.execute("DELETE FROM items WHERE id % 3 = 0")
+    db.execute("SET ruvector.background_maintenance = off; DELETE FROM items WHERE id % 3 = 0")
     check_now()
     db.execute("UPDATE items SET embedding = (SELECT embedding FROM items WHERE id = 10) WHERE id % 50 = 1")
     check_now()
