@@ -17,7 +17,7 @@ NEAREST = "SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM it
 
 def folders(server: Server) -> set[str]:
     """Databases that have images."""
-    return {path.parent.name for path in server.cluster.data.glob("pgsql_tmp_ruvector/*/*")}
+    return {path.parent.name for path in server.cluster.data.glob("pgsql_tmp_ruvector/[0-9]*/*")}
 
 
 def oid_of(server: Server, name: str) -> str:
