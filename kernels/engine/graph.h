@@ -23,6 +23,9 @@ constexpr uint32_t GRAPH_MAX_M = 100;
 /* Nodes that a walk keeps on the upper levels, measured in docs/design/engine.md. */
 constexpr uint32_t GRAPH_UPPER_BEAM = 8;
 
+/* Nodes that the walk keeps which looks for a node once all are linked: measured there, too. */
+constexpr uint32_t GRAPH_LOST_BEAM = 20;
+
 struct GraphLevel
 {
 	uint32_t	count = 0;

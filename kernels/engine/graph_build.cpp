@@ -90,18 +90,19 @@ GraphBuilder::read_links(uint32_t node, uint32_t level, uint32_t *out)
 	return *links.count;
 }
 
-/* Extends worker->beam (entry points, sorted) to the ef nearest that the links lead to. */
+/* Extends worker->beam (entry points, sorted) to the ef nearest that the links lead to. While looking for worker->self
+ * itself it ends as soon as a link leads there. */
 void
 GraphBuilder::search(Worker *worker, uint32_t level, uint32_t ef)
 {
 	std::vector<Candidate> &beam = worker->beam;
-	std::vector<bool> &expanded = worker->expanded;
+	std::vector<uint8_t> &expanded = worker->expanded;
 	size_t		at = 0;
 
 	worker->next_stamp();
 	if (beam.size() > ef)
 		beam.resize(ef);
-	expanded.assign(beam.size(), false);
+	expanded.assign(beam.size(), 0);
 	for (const Candidate &c : beam)
 		worker->seen[c.node] = worker->stamp;
 	worker->seen[worker->self.node] = worker->stamp;
@@ -116,7 +117,7 @@ GraphBuilder::search(Worker *worker, uint32_t level, uint32_t ef)
 			at++;
 			continue;
 		}
-		expanded[at] = true;
+		expanded[at] = 1;
 		const uint32_t links = read_links(beam[at].node, level, ids);
 
 		for (uint32_t i = 0; i < links; i++)
@@ -126,6 +127,10 @@ GraphBuilder::search(Worker *worker, uint32_t level, uint32_t ef)
 				space_.prefetch(ids[i]);
 				ids[n++] = ids[i];
 			}
+			else if (ids[i] == worker->self.node)
+				worker->met = true;
+		if (worker->looking && worker->met)
+			return;
 		space_.many(worker->self, ids, n, worker->distances.data());
 		for (uint32_t i = 0; i < n; i++)
 		{
@@ -141,7 +146,7 @@ GraphBuilder::search(Worker *worker, uint32_t level, uint32_t ef)
 			const size_t place = std::upper_bound(beam.begin(), beam.end(), c) - beam.begin();
 
 			beam.insert(beam.begin() + place, c);
-			expanded.insert(expanded.begin() + place, false);
+			expanded.insert(expanded.begin() + place, 0);
 			first = std::min(first, place);
 		}
 		at = std::min(at + 1, first);
@@ -278,6 +283,7 @@ GraphBuilder::run(Jobs *jobs)
 		jobs->advance(1);
 	});
 	fill_lists(jobs, &workers);
+	link_lost(jobs, &workers);
 	connect_unreachable(&workers[0], jobs);
 }
 

@@ -24,7 +24,7 @@ public:
 	GraphBuilder(const LinkSpace &space, uint32_t nodes, const rv_spec &spec);
 	~GraphBuilder();
 
-	/* Inserts every node; then makes every node reachable. Stops early when jobs is cancelled. */
+	/* Inserts every node; then sees to it that walks find it and that links reach it. Stops early when jobs is cancelled. */
 	void		run(Jobs *jobs);
 
 	uint32_t	max_level() const { return max_level_; }
@@ -47,6 +47,8 @@ private:
 	void		select(Worker *worker, std::vector<Candidate> *candidates, uint32_t want);
 	void		link_back(Worker *worker, uint32_t node, uint32_t level, Candidate to);
 	void		fill_lists(Jobs *jobs, std::vector<Worker> *workers);
+	void		link_lost(Jobs *jobs, std::vector<Worker> *workers);
+	bool		add_link(uint32_t node, const Candidate &to);
 	void		connect_unreachable(Worker *worker, const Jobs *jobs);
 	bool		link_into_tree(const Candidate &c, uint32_t node, std::vector<uint32_t> *parent);
 	uint32_t	read_links(uint32_t node, uint32_t level, uint32_t *out);
@@ -64,7 +66,8 @@ private:
 	std::unique_ptr<float[]> distances0_,
 				distances_upper_;
 	std::vector<uint16_t> count0_,
-				count_upper_;
+				count_upper_,
+				chosen0_;		/* from fill_lists to link_lost: so many of count0_ are not there to fill the list */
 	std::unique_ptr<std::atomic<uint8_t>[]> locks_;
 	uint32_t	max_level_ = 0,
 				entry_ = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * graph_finish.cpp: after the last insertion: filling lists, reaching every node, and the stored form.
+ * graph_finish.cpp: after the last insertion: filling lists, finding and reaching every node, and the stored form.
  */
 #include "engine/graph_work.h"
 
@@ -15,7 +15,9 @@ namespace rv
 void
 GraphBuilder::fill_lists(Jobs *jobs, std::vector<Worker> *workers)
 {
-	const std::vector<uint16_t> before = count0_;
+	const std::vector<uint16_t> &before = chosen0_;
+
+	chosen0_ = count0_;
 
 	jobs->for_each(nodes_, [&](int number, uint32_t node) {
 		Worker	   *worker = &(*workers)[number];
@@ -56,6 +58,62 @@ GraphBuilder::fill_lists(Jobs *jobs, std::vector<Worker> *workers)
 		}
 		*own.count = static_cast<uint16_t>(before[node] + room);
 	});
+}
+
+/* A link behind the chosen ones, for one of those that fill the list; false where there is none, or it is there already. */
+bool
+GraphBuilder::add_link(uint32_t node, const Candidate &to)
+{
+	SpinGuard	guard(&locks_[node]);
+	const List	links = list(node, 0);
+	const uint32_t place = chosen0_[node];
+
+	if (place == links.capacity || std::find(links.ids, links.ids + *links.count, to.node) != links.ids + *links.count)
+		return false;
+	if (*links.count < links.capacity)
+	{
+		links.ids[*links.count] = links.ids[place];
+		links.distances[*links.count] = links.distances[place];
+		(*links.count)++;
+	}
+	links.ids[place] = to.node;
+	links.distances[place] = to.distance;
+	chosen0_[node]++;
+	return true;
+}
+
+/* Whether links lead to a node from somewhere is not whether a walk gets there: one that its neighbours have dropped, or a
+ * whole stretch that was built up where no walk came by, is lost to queries. So every node is looked for, by its own
+ * vector and with a narrow beam; where the walk ends without it, a link leads on from there. */
+void
+GraphBuilder::link_lost(Jobs *jobs, std::vector<Worker> *workers)
+{
+	for (Worker &worker : *workers)
+		worker.looking = true;
+	jobs->for_each(nodes_, [&](int number, uint32_t node) {
+		Worker	   *worker = &(*workers)[number];
+		const std::vector<Candidate> &beam = worker->beam;
+
+		worker->met = node == entry_;
+		space_.begin(&worker->self, node);
+		space_.widen(&worker->self);
+		if (!worker->met)
+			approach(worker, 0);
+		if (!worker->met)
+			search(worker, 0, GRAPH_LOST_BEAM);
+		/* by inner product a vector need not be near to itself */
+		if (worker->met || (beam.size() == GRAPH_LOST_BEAM && beam.back().distance < space_.one(worker->self, node)))
+			return;
+		for (const Candidate &c : beam)
+			if (add_link(c.node, {c.distance, node}))
+			{
+				add_link(node, c);
+				break;
+			}
+	});
+	for (Worker &worker : *workers)
+		worker.looking = false;
+	chosen0_ = std::vector<uint16_t>();
 }
 
 /* Pruning may leave a node without a way in. Each such node gets a link from the nearest node that is reachable,

@@ -36,8 +36,10 @@ struct GraphBuilder::Worker
 				other;
 	std::vector<uint8_t> seen;
 	uint8_t		stamp = 0;
+	bool		looking = false,	/* for self: a search ends as soon as a link leads there */
+				met = false;	/* a link led to self */
 	std::vector<Candidate> beam;	/* sorted */
-	std::vector<bool> expanded;
+	std::vector<uint8_t> expanded;	/* of the beam; not bits, which are slow to insert */
 	std::vector<uint32_t> ids;
 	std::vector<float> distances;
 	std::vector<Candidate> chosen,

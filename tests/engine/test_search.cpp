@@ -5,6 +5,8 @@
  */
 #include "support.h"
 
+#include <memory>
+
 /* Some of the vectors, a step aside. */
 static Vectors
 queries_near(const Vectors &vectors, size_t n, uint64_t seed)
@@ -60,42 +62,117 @@ search_finds_the_nearest(rv_kind kind, rv_metric metric, uint32_t dims)
 	CHECK(found >= floor * 500, "kind %d metric %d dims %u: %zu of 500", kind, metric, dims, found);
 }
 
-/* Points along a curve that winds through space: near to a few on either side, and equally far from all others. Where
- * the walk down the upper levels ends on another winding, a whole stretch is lost to the search below. Of 18,000 with
- * seeds 1 to 8: at most 9 not found; with a beam of 1 on the upper levels 179 to 568. */
-static void
-a_winding_curve_is_found_again()
+/* Points along a curve that winds through space: near to a few on either side, and equally far from all others. */
+static Vectors
+winding_curve(size_t n, uint64_t seed)
 {
-	const uint32_t dims = 32;
+	std::mt19937_64 random(seed);
+	std::uniform_real_distribution<float> noise(0.0f, 0.6f);
+	Vectors		out(n, std::vector<float>(32));
+
+	for (size_t i = 0; i < n; i++)
+		for (uint32_t d = 0; d < 32; d++)
+			out[i][d] = std::sin(static_cast<float>(i + 1500) * (0.0144f + static_cast<float>(d) * 0.00071f)) + noise(random);
+	return out;
+}
+
+/* As an index grows: pieces of 300, of which each takes in what is no larger than itself, the newest first; then all in one,
+ * without every fourth row. */
+static void
+grow(const rv_spec &spec, const Vectors &vectors, Built *out)
+{
+	std::vector<std::unique_ptr<Built>> segments;
+	std::vector<uint64_t> dead((vectors.size() + 63) / 64, 0x1111111111111111u);
+	rv_error	error;
+
+	for (size_t first = 0; first < vectors.size(); first += 300)
+	{
+		rv_builder *builder = make_builder(spec, segments.empty() ? nullptr : segments[0]->segment);
+		rv_segment_info info;
+		uint64_t	rows = 0;
+
+		for (size_t i = first; i < std::min(first + 300, vectors.size()); i++, rows++)
+		{
+			const rv_vector v = view(vectors[i]);
+
+			CHECK(rv_builder_add(builder, &v, i, &error) == RV_OK, "%s", error.message);
+		}
+		for (; !segments.empty(); segments.pop_back())
+		{
+			rv_segment_info_get(segments.back()->segment, &info);
+			if (info.slots > rows)
+				break;
+			CHECK(rv_builder_add_segment(builder, segments.back()->segment, nullptr, &error) == RV_OK, "%s", error.message);
+			rows += info.slots;
+		}
+		segments.push_back(std::make_unique<Built>(builder, 1));
+	}
+	CHECK(segments.size() > 1);
+
+	rv_builder *builder = make_builder(spec, segments[0]->segment);
+
+	for (const auto &segment : segments)
+		CHECK(rv_builder_add_segment(builder, segment->segment, dead.data(), &error) == RV_OK, "%s", error.message);
+	out->finish(builder, 1);
+}
+
+/* How many are not the first hit of a search for their own vector. */
+static size_t
+not_found(const rv_segment *segment, const Vectors &vectors, uint32_t ef)
+{
+	rv_search_options options = {};
+	rv_segment_info info;
 	size_t		lost = 0;
 
-	for (int round = 0; round < 6; round++)
+	options.ef = ef;
+	rv_segment_info_get(segment, &info);
+	for (uint32_t slot = 0; slot < info.slots; slot++)
 	{
-		std::mt19937_64 random(test_seed() + round);
-		std::uniform_real_distribution<float> noise(0.0f, 0.6f);
-		rv_spec		spec = make_spec(RV_KIND_HNSW, RV_METRIC_L2, dims);
-		rv_search_options options = {};
-		Vectors		vectors(3000, std::vector<float>(dims));
+		const uint64_t key = rv_segment_key(segment, slot);
+		rv_search  *search = start_search(segment, vectors[key], options);
+		const auto	hits = drain(search, 1);
 
-		for (size_t i = 0; i < vectors.size(); i++)
-			for (uint32_t d = 0; d < dims; d++)
-				vectors[i][d] = std::sin(static_cast<float>(i + 1500) * (0.0144f + static_cast<float>(d) * 0.00071f)) + noise(random);
-		spec.seed += round;
-		Built		built(builder_of(spec, vectors), 1);
-
-		options.ef = 40;
-		for (size_t i = 0; i < vectors.size(); i++)
-		{
-			rv_search  *search = start_search(built.segment, vectors[i], options);
-			const auto	hits = drain(search, 1);
-
-			lost += hits[0].key != i;
-			rv_search_free(search);
-		}
+		lost += hits[0].key != key;
+		rv_search_free(search);
 	}
-	if (getenv("RV_TEST_VERBOSE") != nullptr)
-		printf("winding curve: %zu of 18000 not found\n", lost);
-	CHECK(lost <= 36, "%zu of 18000 not found", lost);
+	return lost;
+}
+
+/* A walk may miss a node that links lead to from elsewhere: one whose neighbours all have nearer ones, or a stretch of the
+ * curve that was built up while no walk came by. With seeds 1 to 6 all were found; without link_lost() 36 to 80 of clusters and
+ * 13 of a curve were not at ef 40, 7 of clusters not at 150. */
+static void
+every_vector_finds_itself()
+{
+	size_t		lost[2][2][2] = {};
+
+	for (uint32_t round = 0; round < 3; round++)
+		for (int curve = 0; curve < 2; curve++)
+		{
+			const Vectors vectors = curve != 0 ? winding_curve(3100, test_seed() + round) :
+				clustered(3100, 64, test_seed() + round, 3.0f);
+			rv_spec		spec = make_spec(RV_KIND_HNSW, RV_METRIC_L2, static_cast<uint32_t>(vectors[0].size()));
+			Built		grown;
+
+			spec.seed += round;
+			grow(spec, vectors, &grown);
+			const Built built(builder_of(spec, vectors), 1);
+
+			for (int wide = 0; wide < 2; wide++)
+			{
+				lost[curve][0][wide] += not_found(built.segment, vectors, wide != 0 ? 150 : 40);
+				lost[curve][1][wide] += not_found(grown.segment, vectors, wide != 0 ? 150 : 40);
+			}
+		}
+	for (int curve = 0; curve < 2; curve++)
+		for (int merged = 0; merged < 2; merged++)
+		{
+			if (getenv("RV_TEST_VERBOSE") != nullptr)
+				printf("%s, %s: %zu not found at ef 40, %zu at 150\n", curve != 0 ? "curve" : "clusters",
+					   merged != 0 ? "merged" : "built", lost[curve][merged][0], lost[curve][merged][1]);
+			CHECK(lost[curve][merged][0] <= 2 && lost[curve][merged][1] == 0, "%zu and %zu", lost[curve][merged][0],
+				  lost[curve][merged][1]);
+		}
 }
 
 /* Every key comes exactly once, whatever the batch. */
@@ -468,6 +545,6 @@ main()
 				for (rv_kind kind : {RV_KIND_FLAT, RV_KIND_HNSW, RV_KIND_IVF})
 					admitted_come_in_order(kind, metric, dims, quantization);
 	many_equal_vectors_come_in_order();
-	a_winding_curve_is_found_again();
+	every_vector_finds_itself();
 	return 0;
 }

@@ -26,21 +26,19 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30) -> N
 
 
 def assert_every_row_is_found(db: Database, sample: int = 100) -> None:
-    """Each row is its own nearest neighbour; one that the index has lost, or has twice, would show.
-
-    With a beam of 1000 so few rows are all read, so none may be missed. With 200 the graph is walked: the rows lie on a winding
-    curve, of which in one merged graph of twenty a walk misses some in a thousand.
+    """Each row is its own nearest neighbour; one that the index has lost, or has twice, would show. A narrow beam may miss
+    one, though none of those in tests/engine/test_search.cpp is missed.
     """
     index_only(db)
     ids = db.column(f"SELECT id FROM items WHERE embedding IS NOT NULL ORDER BY id::bigint * 7919 % 10007 LIMIT {sample}")
+    nearest = "SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE id = {}) LIMIT 3"
 
     def lost(beam: int) -> list[int]:
         db.execute(f"SET ruvector.ef_search = {beam}")
-        nearest = "SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE id = {}) LIMIT 3"
         return [i for i in ids if i not in db.column(nearest.format(i))]
 
-    assert not lost(1000)
-    assert len(lost(200)) <= 2
+    assert lost(200) == []
+    assert len(lost(40)) <= 1
     db.execute("RESET ruvector.ef_search")
     db.execute("SET ruvector.max_scan_tuples = 10000000; SET ruvector.iterative_scan = relaxed_order; SET work_mem = '1GB'")
     query = "SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE embedding IS NOT NULL LIMIT 1)"
