@@ -19,7 +19,7 @@ RECALL = 0.95  # as in test_index_search.py
 
 
 def images(server: Server) -> list[Path]:
-    return sorted(path for path in server.cluster.data.glob("pgsql_tmp_ruvector/*/*") if path.suffix != ".tmp")
+    return sorted(path for path in server.cluster.data.glob("pgsql_tmp_ruvector/[0-9]*/*") if path.suffix != ".tmp")
 
 
 def nearest(db: Database, ident: int) -> list[int]:
@@ -306,7 +306,7 @@ def test_images_of_dropped_indexes_are_swept(new_cluster: Callable[..., Server])
     other.close()
     server.drop(other.name)
     db.execute("REINDEX INDEX items_idx")
-    assert len(list(server.cluster.data.glob("pgsql_tmp_ruvector/*"))) == 1
+    assert len(list(server.cluster.data.glob("pgsql_tmp_ruvector/[0-9]*"))) == 1
     db.close()
 
 
