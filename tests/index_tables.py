@@ -58,7 +58,7 @@ def compare(
     db: Database, k: int = 10, operator: str = "<->", where: str = "", queries: int = 20, table: str = "items"
 ) -> Comparison:
     """Ask index and heap the same; the queries are rows of the table. A row as near as the k-th counts as found."""
-    ids = db.column(f"SELECT id FROM {table} WHERE embedding IS NOT NULL ORDER BY id * 7919 % 10007 LIMIT {queries}")
+    ids = db.column(f"SELECT id FROM {table} WHERE embedding IS NOT NULL ORDER BY id::bigint * 7919 % 10007 LIMIT {queries}")
     db.execute(f"PREPARE q(int) AS SELECT id, embedding {operator} (SELECT embedding FROM {table} WHERE id = $1) AS d "
                f"FROM {table} {where} ORDER BY embedding {operator} (SELECT embedding FROM {table} WHERE id = $1) "
                f"LIMIT {k}")  # fmt: skip
