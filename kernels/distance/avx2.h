@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INLINED static inline __attribute__((always_inline))
+#include "distance/levels.h"
 
 /* From rv_tail_bytes(n): zero in the first 32 - n bytes, ones in the last n; n <= 32. */
 INLINED __m256i

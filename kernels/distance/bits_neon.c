@@ -7,7 +7,6 @@
 
 #include <arm_neon.h>
 
-#define INLINED static inline __attribute__((always_inline))
 #define LANE_LIMIT 256			/* summands of 255 a 16-bit lane takes, with one to spare */
 
 INLINED uint64x2_t

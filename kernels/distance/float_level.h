@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * float_level.h: the eleven distances over float32, half, and a float32 query with half of one SIMD level, made from its
- * two loops. Private to float_*.c, which include it once, after their loops.
+ * float_level.h: the eleven distances over float32, half, and a float32 query with half of one level, made from its two
+ * loops. Private to float_*.c and scalar_float.c, which include it once, after their loops.
  *
  * The file has defined step_dot, step_l2 and step_l1, and how its loops are called with the loads of f32 and f16:
  * SUM_STEPS(a, b, n, x, y, step) for a of x and b of y, and SUM_COSINE(a, b, n, x) for both of x.

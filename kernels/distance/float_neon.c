@@ -10,8 +10,6 @@
 #include <arm_neon.h>
 #include <string.h>
 
-#define INLINED static inline __attribute__((always_inline))
-
 typedef float32x4_t (*load_fn) (const void *base, size_t i);
 typedef float32x4_t (*load_tail_fn) (const void *base, size_t i, size_t rest);
 typedef float32x4_t (*step_fn) (float32x4_t sum, float32x4_t a, float32x4_t b);

@@ -7,8 +7,6 @@
 
 #include <arm_neon.h>
 
-#define INLINED static inline __attribute__((always_inline))
-
 INLINED int16x8_t
 load_i16(const int16_t *p)
 {

@@ -10,6 +10,9 @@
 
 #include "distance/distance.h"
 
+/* For loops that take their loads and steps as functions: none of these may be left a call. */
+#define INLINED static inline __attribute__((always_inline))
+
 /* Values at any address: the interface promises that no pointer needs alignment, plain loads would assume it. */
 typedef float rv_f32_any __attribute__((aligned(1)));
 typedef rv_half rv_f16_any __attribute__((aligned(1)));

@@ -69,86 +69,73 @@ float_to_half(float f)
 	return (rv_half) (sign | magnitude >> 13);
 }
 
-static inline double
-value_f32(const float *p)
+typedef double (*load_fn) (const void *base, size_t i);
+typedef double (*step_fn) (double sum, double a, double b);
+
+INLINED double
+load_f32(const void *base, size_t i)
 {
-	return *(const rv_f32_any *) p;
+	return ((const rv_f32_any *) base)[i];
 }
 
-static inline double
-value_f16(const rv_half *p)
+INLINED double
+load_f16(const void *base, size_t i)
 {
-	return half_to_float(*(const rv_f16_any *) p);
+	return half_to_float(((const rv_f16_any *) base)[i]);
 }
 
-#define DOT(name, type_a, type_b, value_a, value_b) \
-static float \
-name(const type_a *a, const type_b *b, size_t n) \
-{ \
-	double		sum = 0; \
-\
-	for (size_t i = 0; i < n; i++) \
-		sum += value_a(a + i) * value_b(b + i); \
-	return (float) sum; \
+INLINED double
+step_dot(double sum, double a, double b)
+{
+	return sum + a * b;
 }
 
-#define L2_SQUARED(name, type_a, type_b, value_a, value_b) \
-static float \
-name(const type_a *a, const type_b *b, size_t n) \
-{ \
-	double		sum = 0; \
-\
-	for (size_t i = 0; i < n; i++) \
-	{ \
-		double		d = value_a(a + i) - value_b(b + i); \
-\
-		sum += d * d; \
-	} \
-	return (float) sum; \
+INLINED double
+step_l2(double sum, double a, double b)
+{
+	double		d = a - b;
+
+	return sum + d * d;
 }
 
-#define L1(name, type_a, type_b, value_a, value_b) \
-static float \
-name(const type_a *a, const type_b *b, size_t n) \
-{ \
-	double		sum = 0; \
-\
-	for (size_t i = 0; i < n; i++) \
-		sum += fabs(value_a(a + i) - value_b(b + i)); \
-	return (float) sum; \
+INLINED double
+step_l1(double sum, double a, double b)
+{
+	return sum + fabs(a - b);
 }
 
-#define COSINE(name, type, value) \
-static rv_cosine_sums \
-name(const type *a, const type *b, size_t n) \
-{ \
-	double		dot = 0, \
-				norm_a = 0, \
-				norm_b = 0; \
-\
-	for (size_t i = 0; i < n; i++) \
-	{ \
-		double		x = value(a + i), \
-					y = value(b + i); \
-\
-		dot += x * y; \
-		norm_a += x * x; \
-		norm_b += y * y; \
-	} \
-	return (rv_cosine_sums) {(float) dot, (float) norm_a, (float) norm_b}; \
+INLINED float
+sum_steps(const void *a, const void *b, size_t n, load_fn load_a, load_fn load_b, step_fn step)
+{
+	double		sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum = step(sum, load_a(a, i), load_b(b, i));
+	return (float) sum;
 }
 
-DOT(dot_f32, float, float, value_f32, value_f32)
-DOT(dot_f16, rv_half, rv_half, value_f16, value_f16)
-DOT(dot_f32_f16, float, rv_half, value_f32, value_f16)
-L2_SQUARED(l2_squared_f32, float, float, value_f32, value_f32)
-L2_SQUARED(l2_squared_f16, rv_half, rv_half, value_f16, value_f16)
-L2_SQUARED(l2_squared_f32_f16, float, rv_half, value_f32, value_f16)
-L1(l1_f32, float, float, value_f32, value_f32)
-L1(l1_f16, rv_half, rv_half, value_f16, value_f16)
-L1(l1_f32_f16, float, rv_half, value_f32, value_f16)
-COSINE(cosine_f32, float, value_f32)
-COSINE(cosine_f16, rv_half, value_f16)
+INLINED rv_cosine_sums
+sum_cosine(const void *a, const void *b, size_t n, load_fn load)
+{
+	double		dot = 0,
+				norm_a = 0,
+				norm_b = 0;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		double		x = load(a, i),
+					y = load(b, i);
+
+		dot += x * y;
+		norm_a += x * x;
+		norm_b += y * y;
+	}
+	return (rv_cosine_sums) {(float) dot, (float) norm_a, (float) norm_b};
+}
+
+#define SUM_STEPS(a, b, n, x, y, step) sum_steps(a, b, n, load_##x, load_##y, step)
+#define SUM_COSINE(a, b, n, x) sum_cosine(a, b, n, load_##x)
+#include "distance/float_level.h"
 
 static void
 dot4_f32(const float *query, const float *const rows[4], size_t n, float out[4])
@@ -201,18 +188,8 @@ norm_squared_f32(const float *x, size_t n)
 void
 rv_scalar_float(rv_kernel_table *t)
 {
-	t->l2_squared_f32 = l2_squared_f32;
-	t->dot_f32 = dot_f32;
-	t->l1_f32 = l1_f32;
-	t->cosine_f32 = cosine_f32;
+	put_distances(t);
 	t->dot4_f32 = dot4_f32;
-	t->l2_squared_f16 = l2_squared_f16;
-	t->dot_f16 = dot_f16;
-	t->l1_f16 = l1_f16;
-	t->cosine_f16 = cosine_f16;
-	t->l2_squared_f32_f16 = l2_squared_f32_f16;
-	t->dot_f32_f16 = dot_f32_f16;
-	t->l1_f32_f16 = l1_f32_f16;
 	t->hadamard = hadamard;
 	t->norm_squared_f32 = norm_squared_f32;
 	t->f16_to_f32 = f16_to_f32;
