@@ -12,7 +12,6 @@ cutover the old table has such a default partition; rolling back wants both side
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from . import ddl, plan
 from .ddl import create_rest, open_ended, rest_name
@@ -68,7 +67,8 @@ def follow(session: Session, state: State, run: Run, source: Source, tables: lis
             gone, fresh = changed(session, run, relation, table)
             if gone or fresh:
                 session.output.say(f"partitions of {table.qualified}: {len(fresh)} new, {len(gone)} gone")
-                _change(session, state, run, source, tables, table, gone, fresh)
+                rests = [rest_name(p, SHADOW_SUFFIX) for p in open_ended(table_from(relation.signature))]
+                _change(session, state, run, source, tables, table, gone, fresh, rests)
     to_do = {p.oid: (t, p) for t in tables for p in t.partitions}
     for oid in list(run.options.get("unfilled", [])):
         if oid in to_do:
@@ -79,7 +79,7 @@ def follow(session: Session, state: State, run: Run, source: Source, tables: lis
 
 def _change(
     session: Session, state: State, run: Run, source: Source, tables: list[Table], table: Table, gone: list[Table],
-    fresh: list[Table],
+    fresh: list[Table], rests: list[str],
 ) -> None:  # fmt: skip
     """One transaction. The sources are locked first, as the application does it: its writes come to the double by them."""
     for part in fresh:
@@ -90,7 +90,6 @@ def _change(
             )
     shadows = {t.oid: qualified(t.schema, derived(t.name, SHADOW_SUFFIX)) for t in table.tree}
     to = link(table, source.mapper, before_cutover)
-    rests = [rest_name(p, SHADOW_SUFFIX) for p in open_ended(table_from(_signature(state, run, table)))]
     work = [f"LOCK TABLE {p.qualified} IN SHARE ROW EXCLUSIVE MODE" for p in fresh]
     work.append(f"LOCK TABLE {shadows[table.oid]} IN ACCESS EXCLUSIVE MODE")
     # A default partition's rows wait in a table of their own until the partitions are there that they belong to.
@@ -122,10 +121,6 @@ def _change(
         state.set_options(run)
 
     session.transaction(work, also=note)
-
-
-def _signature(state: State, run: Run, table: Table) -> dict[str, Any]:
-    return next(r.signature for r in state.relations(run.id) if r.oid == table.oid)
 
 
 def _waiting(rest: str) -> str:
@@ -200,15 +195,15 @@ def same_partitions(planned: list[Table], serving: list[Table]) -> None:
     by_name = {t.qualified: t for t in serving}
     for then in planned:
         now = by_name[then.qualified]
-        wanted, found = ({p.qualified for p in t.partitions} for t in (then, now))
-        for name in sorted(found - wanted):
+        wanted, found = ({p.qualified: p for p in t.partitions} for t in (then, now))
+        for name in sorted(found.keys() - wanted.keys()):
             raise MigrateError(
                 f"partition {name} was attached after cutover, and the old table has none like it",
                 hint="Detach it, run ruvector rollback, and attach it again.",
             )
-        for name in sorted(wanted - found):
+        for name in sorted(wanted.keys() - found.keys()):
+            old = qualified(wanted[name].schema, derived(wanted[name].name, RETIRED_SUFFIX))
             raise MigrateError(
                 f"partition {name} was detached after cutover, and the old table still has it",
-                hint="Attach it again, or drop its counterpart "
-                f"{qualified(then.schema, derived(name.rpartition('.')[2].strip(chr(34)), RETIRED_SUFFIX))} by hand.",
+                hint=f"Attach it again, or drop its counterpart {old} by hand.",
             )

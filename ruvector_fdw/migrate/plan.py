@@ -20,7 +20,7 @@ from . import ddl, names
 from .ddl import Pair
 from .errors import MigrateError
 from .model import Constraint, Index, Table
-from .names import ACCESS_METHODS, Extension, Mapper, derived, literal, qualified, quote
+from .names import ACCESS_METHODS, SHADOW_SUFFIX, Extension, Mapper, derived, literal, qualified, quote
 from .state import Step
 from .sync import before_cutover, create_triggers, link
 
@@ -78,7 +78,7 @@ def parallel(source: Source) -> list[Step]:
     for table in source.tables:
         steps += _indexes(table, source)
     for table in source.tables:
-        name = qualified(table.schema, derived(table.name, "_ruvector"))
+        name = qualified(table.schema, derived(table.name, SHADOW_SUFFIX))
         steps += _inner_keys(table, moved)
         steps += [step for part in table.tree for step in _unproven(part, source.mapper, moved)]
         steps.append(Step("keys", f"statistics of {name}", [f"VACUUM (ANALYZE) {name}"], outside=True))
@@ -105,14 +105,14 @@ def _add(shadow: str, k: Constraint, definition: str) -> list[str]:
 
 def _outer_keys(part: Table, moved: dict[int, Table]) -> list[str]:
     """Foreign keys onto tables that stay, added while the double is empty, so that nothing is scanned."""
-    shadow = qualified(part.schema, derived(part.name, "_ruvector"))
+    shadow = qualified(part.schema, derived(part.name, SHADOW_SUFFIX))
     found = [k for k in part.constraints if k.kind == "f" and k.validated and k.foreign_table not in moved]
     return [text for k in found for text in _add(shadow, k, k.definition)]
 
 
 def _unproven(part: Table, mapper: Mapper, moved: dict[int, Table]) -> list[Step]:
     """Constraints that nobody has validated: rows that are there may break them, so they come after the rows, as they are."""
-    shadow = qualified(part.schema, derived(part.name, "_ruvector"))
+    shadow = qualified(part.schema, derived(part.name, SHADOW_SUFFIX))
     found = [k for k in part.constraints if not k.validated and (k.kind in "cn" or k.foreign_table not in moved)]
     title = f"constraints of {shadow} that are not validated"
     work = [text for k in found for text in _add(shadow, k, mapper.rewrite(k.definition))]
@@ -123,12 +123,12 @@ def _inner_keys(table: Table, moved: dict[int, Table]) -> list[Step]:
     """Foreign keys onto tables that move (also onto the table itself), from double to double."""
     steps = []
     for part in table.tree:
-        shadow = qualified(part.schema, derived(part.name, "_ruvector"))
+        shadow = qualified(part.schema, derived(part.name, SHADOW_SUFFIX))
         for k in part.constraints:
             if k.kind != "f" or k.foreign_table not in moved:
                 continue
             target = moved[k.foreign_table]
-            there = qualified(target.schema, derived(target.name, "_ruvector"))
+            there = qualified(target.schema, derived(target.name, SHADOW_SUFFIX))
             definition = names.moved(deferred(k), " REFERENCES ", (target.schema, target.name), "(", there)
             title = f'foreign key "{k.name}" of {shadow}'
             if part.kind == "p":  # before 18 a partitioned table takes no NOT VALID foreign key
@@ -150,15 +150,15 @@ def _indexes(table: Table, source: Source) -> list[Step]:
     identity = _identity_index(table)
     rests = ddl.open_ended(table)
     for part in table.tree:
-        shadow = qualified(part.schema, derived(part.name, "_ruvector"))
+        shadow = qualified(part.schema, derived(part.name, SHADOW_SUFFIX))
         for index in part.indexes:
             if index.constraint or not index.valid or index is identity:
                 continue
-            name = derived(index.name, "_ruvector")
+            name = derived(index.name, SHADOW_SUFFIX)
             full = qualified(part.schema, name)
             if part in rests:  # a parent's index is valid when all partitions have theirs
-                one = derived(index.name, "_ruvector_rest")
-                rest, built = ddl.rest_name(part, "_ruvector"), qualified(part.schema, one)
+                one = derived(index.name, f"{SHADOW_SUFFIX}_rest")
+                rest, built = ddl.rest_name(part, SHADOW_SUFFIX), qualified(part.schema, one)
                 text = shadow_index(index, part, one, rest, source, concurrently=True)
                 steps.append(Step("index", f"index {built}", [text], outside=True, index=built))
                 attach.insert(0, Step("index", f"attach {built}", [f"ALTER INDEX {full} ATTACH PARTITION {built}"]))
@@ -168,10 +168,10 @@ def _indexes(table: Table, source: Source) -> list[Step]:
             steps.append(Step("index", f"index {full}", work, outside=True, index=full))
             if index.parent is not None:
                 parent = next((t, i) for t in table.tree for i in t.indexes if i.oid == index.parent)
-                top = qualified(parent[0].schema, derived(parent[1].name, "_ruvector"))
+                top = qualified(parent[0].schema, derived(parent[1].name, SHADOW_SUFFIX))
                 attach.insert(0, Step("index", f"attach {full}", [f"ALTER INDEX {top} ATTACH PARTITION {full}"]))
     for part in table.tree:
-        shadow = qualified(part.schema, derived(part.name, "_ruvector"))
+        shadow = qualified(part.schema, derived(part.name, SHADOW_SUFFIX))
         for index in (i for i in part.indexes if i.clustered):
             text = f"ALTER TABLE {shadow} CLUSTER ON {quote(derived(index.name, '_ruvector'))}"
             attach.append(Step("index", f"order of {shadow} for CLUSTER", [text]))
@@ -185,10 +185,10 @@ def _identity_index(table: Table) -> Index | None:
 
 def _identity(table: Table, source: Source) -> list[Step]:
     """The replica identity, and its index on the empty double: the triggers and batches find their rows by it."""
-    shadow = qualified(table.schema, derived(table.name, "_ruvector"))
+    shadow = qualified(table.schema, derived(table.name, SHADOW_SUFFIX))
     title = f"replica identity of {shadow}"
     if table.replica_identity == "i" and (found := next((i for i in table.indexes if i.is_identity), None)):
-        name = derived(found.name, "_ruvector")
+        name = derived(found.name, SHADOW_SUFFIX)
         work = [f"ALTER TABLE {shadow} REPLICA IDENTITY USING INDEX {quote(name)}"]
         if found is _identity_index(table):
             work.insert(0, ddl.plain_index(found, table, name, shadow, source.mapper, concurrently=False))

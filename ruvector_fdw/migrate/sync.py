@@ -145,7 +145,7 @@ def drop_triggers(to: Link) -> list[str]:
 
 def before_cutover(name: str) -> tuple[str, str]:
     """Names while the original serves: the original's and its double's."""
-    return name, derived(name, "_ruvector")
+    return name, derived(name, SHADOW_SUFFIX)
 
 
 def after_cutover(name: str) -> tuple[str, str]:
