@@ -18,6 +18,7 @@
 #else
 #include "nodes/pg_list.h"
 #include "tcop/tcopprot.h"
+#include "tcop/utility.h"
 #include "utils/memutils.h"
 #endif
 
@@ -137,6 +138,7 @@ typedef struct EndedScan
 } EndedScan;
 
 static ExplainOneQuery_hook_type previous_hook = NULL;
+static ProcessUtility_hook_type previous_utility_hook = NULL;
 static MemoryContext ended_context = NULL;	/* NULL: nobody wants to know */
 static List *ended = NIL;
 
@@ -161,11 +163,16 @@ rv_explain_remember(Relation index, const RvScanStats *stats, bool by_order)
 	MemoryContextSwitchTo(old);
 }
 
-/* What the server does without a hook. */
+/* What the server does without a hook. A utility command is here only when explain_utility has sent it. */
 static void
 explain_plan(Query *query, int options, IntoClause *into, ExplainState *es, const char *text, ParamListInfo params,
 			 QueryEnvironment *environment)
 {
+	if (query->utilityStmt != NULL)
+	{
+		ExplainOneUtility(query->utilityStmt, into, es, text, params, environment);
+		return;
+	}
 #if PG_VERSION_NUM >= 170000
 	standard_ExplainOneQuery(query, options, into, es, text, params, environment);
 #else
@@ -214,7 +221,7 @@ static void
 explain_query(Query *query, int options, IntoClause *into, ExplainState *es, const char *text, ParamListInfo params,
 			  QueryEnvironment *environment)
 {
-	ExplainOneQuery_hook_type explain = previous_hook != NULL ? previous_hook : explain_plan;
+	ExplainOneQuery_hook_type explain = previous_hook != NULL && query->utilityStmt == NULL ? previous_hook : explain_plan;
 
 	if (!es->analyze || !es->verbose || ended_context != NULL)
 	{
@@ -236,11 +243,54 @@ explain_query(Query *query, int options, IntoClause *into, ExplainState *es, con
 	stop_collecting();
 }
 
+/* EXECUTE, or CREATE TABLE ... AS EXECUTE. */
+static bool
+is_execute(const Node *command)
+{
+	if (command != NULL && IsA(command, CreateTableAsStmt))
+	{
+		const Node *source = ((const CreateTableAsStmt *) command)->query;
+
+		return IsA(source, Query) && is_execute(((const Query *) source)->utilityStmt);
+	}
+	return command != NULL && IsA(command, ExecuteStmt);
+}
+
+/* EXPLAIN of an EXECUTE does not call the other hook, nor does anything else there get to see its ExplainState. So its
+ * query is declared to be no utility command: a copy, and only where explain_query is the first to be asked what to do
+ * with it. */
+static PlannedStmt *
+without_utility(PlannedStmt *statement)
+{
+	const ExplainStmt *explain = (const ExplainStmt *) statement->utilityStmt;
+	const Query *query;
+
+	if (!IsA(explain, ExplainStmt) || ExplainOneQuery_hook != explain_query)
+		return statement;
+	query = (const Query *) explain->query;
+	if (!IsA(query, Query) || !is_execute(query->utilityStmt))
+		return statement;
+	statement = copyObject(statement);
+	((Query *) ((ExplainStmt *) statement->utilityStmt)->query)->commandType = CMD_SELECT;
+	return statement;
+}
+
+static void
+explain_utility(PlannedStmt *statement, const char *text, bool read_only, ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *environment, DestReceiver *receiver, QueryCompletion *completion)
+{
+	ProcessUtility_hook_type process = previous_utility_hook != NULL ? previous_utility_hook : standard_ProcessUtility;
+
+	process(without_utility(statement), text, read_only, context, params, environment, receiver, completion);
+}
+
 void
 rv_explain_init(void)
 {
 	previous_hook = ExplainOneQuery_hook;
 	ExplainOneQuery_hook = explain_query;
+	previous_utility_hook = ProcessUtility_hook;
+	ProcessUtility_hook = explain_utility;
 }
 
 #endif

@@ -270,6 +270,19 @@ def test_what_a_scan_did(db: Database) -> None:
     assert (node["Segments"], node["Delta Rows"], node["Ef Search"], node["Candidates"]) == (1, 10, 50, 50)
     if db.server.major < 18:
         assert node["Index Search"] == "items_idx"
+    # nor does it matter that the statement was prepared
+    db.execute(f"PREPARE nearest (int) AS {query.replace('LIMIT 10', 'LIMIT $1')}")
+    for options in ("ANALYZE, VERBOSE, COSTS OFF, TIMING OFF", "ANALYZE, COSTS OFF, TIMING OFF", "VERBOSE", "COSTS OFF"):
+        by_name, by_text = db.plan("EXECUTE nearest (10)", options=options), db.plan(query, options=options)
+        assert by_name.count("Segments: 1") == by_text.count("Segments: 1"), by_name
+        assert by_name.count("Nodes Visited: ") == by_text.count("Nodes Visited: ")
+        assert "Limit" in by_name
+    assert "Segments: 1" in db.plan("CREATE TABLE found AS EXECUTE nearest (10)", options="ANALYZE, VERBOSE")
+    [found] = db.column("EXPLAIN (ANALYZE, VERBOSE, FORMAT json) EXECUTE nearest (10)")
+    node = found[0]["Plan"]["Plans"][0] if db.server.major >= 18 else found[1]
+    assert (node["Segments"], node["Candidates"]) == (1, 50)
+    with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+        db.execute("EXPLAIN (ANALYZE, VERBOSE) EXECUTE farthest (10)")
     # a bound that is reached is told
     db.execute("SET ruvector.max_scan_tuples = 100")
     plan = db.plan(query.replace("ORDER", "WHERE id < category ORDER"), options="ANALYZE, VERBOSE")
