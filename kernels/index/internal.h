@@ -184,7 +184,8 @@ typedef struct RvSegmentEntry
 	uint32		crc;			/* CRC32C of the bytes */
 	uint32		dead;			/* bits set in the tombstones */
 	RvRun		tombstones;		/* first = InvalidBlockNumber: none */
-	uint64		unused;
+	uint32		moved;			/* of the dead, those that are in another segment now */
+	uint32		unused;
 } RvSegmentEntry;
 
 typedef struct RvMeta
@@ -437,6 +438,7 @@ typedef struct RvMaintenance
 	uint32		merged_segments;
 	uint32		segments_left;	/* RV_MAINTAIN_ALL: more than one, memory did not suffice */
 	uint64		dropped_rows;
+	uint64		dead_left;		/* the same: in segments that memory did not suffice to rewrite */
 	uint64		reclaimed_pages;
 	rv_list_change lists;
 	bool		stopped;

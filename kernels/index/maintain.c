@@ -6,7 +6,9 @@
  * one change of the meta page. Lists are taken over from the largest segment, and clustered anew where the engine finds that
  * rows have come which they do not fit (engine.h, rv_list_change). Which segments: those no larger than what is merged already (so sizes fall by half or
  * more along the list, there are at most log2 of them, and a row is moved at most so many times), and those of which
- * a good part is dead. A delta that memory does not allow in one segment is sealed from its beginning on, part by part.
+ * a good part is dead. A delta that memory does not allow in one segment is sealed from its beginning on, part by part. So
+ * is a segment rewritten that has more live rows than memory allows: those of its first slots go to a segment of their own,
+ * and are tombstones in the old one from the same change of the meta page on, until what is left fits.
  * Until the meta page changes nothing of the old is touched, so an error, a cancel or a crash leaves the index as it was; pages
  * already written are then found by rv_reclaim.
  *
@@ -23,8 +25,11 @@
 #include "utils/timestamp.h"
 
 #define DEAD_SHARE_TO_REWRITE 0.2
+#define SEGMENTS_TO_REWRITE (RV_MAX_SEGMENTS / 2)	/* no more than these by rewriting in parts: the rest is for what is sealed */
 #define DELTA_BYTES_AT_ONCE (256 * 1024)	/* of rows read and not in the builder yet */
 #define MEMORY_AT_LEAST ((Size) 4 * 1024 * 1024)	/* a builder takes one for nothing: less would make segments of a few hundred rows */
+
+#define REWRITE_ONLY 256		/* with RV_MAINTAIN_ALL: leave the delta */
 
 typedef struct Task
 {
@@ -36,6 +41,9 @@ typedef struct Task
 	uint32		n_merge;
 	bool		seal;
 	bool		cut_short;		/* only the first part of the delta */
+	uint64	   *moved;			/* only a part of the one segment to merge: its tombstones once that is gone */
+	uint64	   *not_moved;		/* and with all else marked */
+	uint32		n_moved;
 	RvDeltaCut	cut;
 	uint64		delta_rows;		/* in the delta */
 	Size		delta_bytes;
@@ -80,6 +88,30 @@ is_mostly_dead(const RvSegmentEntry *entry)
 	return entry->dead > DEAD_SHARE_TO_REWRITE * entry->slots;
 }
 
+/* How many segments its live rows make, in the memory that is allowed. */
+static uint32
+parts_of(const RvMeta *meta, const RvSegmentEntry *entry)
+{
+	uint32		parts = 1;
+
+	while (parts <= SEGMENTS_TO_REWRITE && !fits(meta, (live(entry) + parts - 1) / parts, live_bytes(entry) / parts))
+		parts++;
+	return parts;
+}
+
+/* Whether a segment that is too large to be rewritten at once is to be rewritten in parts. Searching so many takes as many
+ * times as long as one, and passing dead rows by as many as there are rows for a live one: no more parts than that. */
+static bool
+is_parted(const RvMeta *meta, const RvSegmentEntry *entry)
+{
+	uint32		parts;
+
+	if (!is_mostly_dead(entry))
+		return false;
+	parts = parts_of(meta, entry);
+	return parts > 1 && parts * live(entry) <= entry->slots && meta->n_segments + parts <= SEGMENTS_TO_REWRITE;
+}
+
 static bool
 delta_is_due(const RvMeta *meta)
 {
@@ -92,7 +124,8 @@ rv_maintenance_is_due(const RvMeta *meta)
 	if (delta_is_due(meta))
 		return true;
 	for (uint32 i = 0; i < meta->n_segments; i++)
-		if (is_mostly_dead(&meta->segments[i]) && fits(meta, live(&meta->segments[i]), live_bytes(&meta->segments[i])))
+		if ((is_mostly_dead(&meta->segments[i]) && fits(meta, live(&meta->segments[i]), live_bytes(&meta->segments[i]))) ||
+			is_parted(meta, &meta->segments[i]))
 			return true;
 	return false;
 }
@@ -132,7 +165,8 @@ choose(Task *plan)
 	int			i;
 
 	/* dead rows alone too: sealing is what frees their pages */
-	plan->seal = all ? plan->delta_rows > 0 || plan->meta->delta_pages > 1 : delta_is_due(plan->meta);
+	if ((plan->flags & REWRITE_ONLY) == 0)
+		plan->seal = all ? plan->delta_rows > 0 || plan->meta->delta_pages > 1 : delta_is_due(plan->meta);
 	rows = plan->seal ? plan->delta_rows : 0;
 	bytes = plan->seal ? (double) plan->delta_bytes : 0;
 	for (uint32 s = 0; s < plan->meta->n_segments; s++)
@@ -170,6 +204,42 @@ choose(Task *plan)
 		for (uint32 s = 0; s < plan->meta->n_segments; s++)
 			if (plan->merge[s] && plan->meta->segments[s].dead == 0)
 				plan->n_merge = 0;
+}
+
+/* The first part of a segment that is rewritten in parts. */
+static void
+choose_part(Task *plan)
+{
+	uint32		s = 0;
+	const RvSegmentEntry *entry;
+	const uint64 *dead;
+	uint64		wanted;
+	uint32		parts;
+
+	while (s < plan->meta->n_segments && !is_parted(plan->meta, &plan->meta->segments[s]))
+		s++;
+	if (s == plan->meta->n_segments)
+		return;
+	entry = &plan->meta->segments[s];
+	dead = plan->view->segments[s].tombstones;
+	parts = parts_of(plan->meta, entry);
+	wanted = (live(entry) + parts - 1) / parts;
+	plan->moved = palloc_extended(rv_tombstone_bytes(entry->slots), MCXT_ALLOC_HUGE);
+	plan->not_moved = palloc_extended(rv_tombstone_bytes(entry->slots), MCXT_ALLOC_HUGE);
+	memcpy(plan->moved, dead, rv_tombstone_bytes(entry->slots));
+	memset(plan->not_moved, 0xFF, rv_tombstone_bytes(entry->slots));
+	for (uint32 slot = 0; slot < entry->slots && plan->n_moved < wanted; slot++)
+	{
+		uint64		bit = UINT64CONST(1) << (slot % 64);
+
+		if ((dead[slot / 64] & bit) != 0)
+			continue;
+		plan->moved[slot / 64] |= bit;
+		plan->not_moved[slot / 64] &= ~bit;
+		plan->n_moved++;
+	}
+	plan->merge[s] = true;
+	plan->n_merge = 1;
 }
 
 /* The codes of the largest segment that is merged are moved as they are, if its model is the new one's. */
@@ -285,7 +355,8 @@ build_segment(Task *plan, RvSegmentEntry *entry)
 		{
 			CHECK_FOR_INTERRUPTS();
 			status = rv_builder_add_segment(build->builder, plan->view->segments[i].image->segment,
-											plan->view->segments[i].tombstones, &error);
+											plan->moved != NULL ? plan->not_moved : plan->view->segments[i].tombstones,
+											&error);
 		} while (status == RV_INTERRUPTED);
 		if (status != RV_OK)
 			rv_report(status, &error, plan->index);
@@ -311,8 +382,17 @@ replace(Task *plan, const RvSegmentEntry *entry, RvMaintenance *result)
 
 	memcpy(meta, plan->meta, RV_META_SIZE(plan->meta->n_segments));
 	for (uint32 i = 0; i < plan->meta->n_segments; i++)
-		if (plan->n_merge == 0 || !plan->merge[i])
-			meta->segments[kept++] = plan->meta->segments[i];
+	{
+		if (plan->n_merge > 0 && plan->merge[i] && plan->moved == NULL)
+			continue;
+		meta->segments[kept] = plan->meta->segments[i];
+		if (plan->n_merge > 0 && plan->merge[i])
+		{
+			rv_tombstones_write(plan->index, &meta->segments[kept], plan->moved);
+			meta->segments[kept].moved += plan->n_moved;
+		}
+		kept++;
+	}
 	if (entry->slots > 0)
 	{
 		if (kept == RV_MAX_SEGMENTS)
@@ -335,11 +415,13 @@ replace(Task *plan, const RvSegmentEntry *entry, RvMaintenance *result)
 
 		if (!plan->merge[i])
 			continue;
-		rv_run_free(plan->index, RV_PAGE_SEGMENT, old->uid, old->run.first, old->run.pages);
 		if (old->tombstones.first != InvalidBlockNumber)
 			rv_run_free(plan->index, RV_PAGE_TOMBSTONES, old->uid, old->tombstones.first, old->tombstones.pages);
+		if (plan->moved != NULL)
+			continue;
+		rv_run_free(plan->index, RV_PAGE_SEGMENT, old->uid, old->run.first, old->run.pages);
 		rv_image_unlink(plan->index, old->uid);
-		result->dropped_rows += old->dead;
+		result->dropped_rows += old->dead - old->moved;
 	}
 	result->merged_segments += plan->n_merge;
 	result->lists = plan->lists;
@@ -355,7 +437,10 @@ maintain_locked(Task *plan, RvMaintenance *result)
 	plan->meta = rv_meta_read(plan->index);
 	plan->merge = palloc0(sizeof(bool) * Max(plan->meta->n_segments, 1));
 	measure_delta(plan);
-	choose(plan);
+	if ((plan->flags & RV_MAINTAIN_ALL) != 0 || !delta_is_due(plan->meta))
+		choose_part(plan);
+	if (plan->moved == NULL)
+		choose(plan);
 	if (!plan->seal && plan->n_merge == 0)
 		return;
 	if (plan->seal && !rv_delta_cut(plan->index, &plan->cut))
@@ -366,7 +451,7 @@ maintain_locked(Task *plan, RvMaintenance *result)
 		result->stopped = true;
 }
 
-/* One new segment at the most. True: of the delta only a part went into it. */
+/* One new segment at the most. True: of the delta, or of a segment, only a part went into it. */
 static bool
 maintain_once(int threads, Relation index, int flags, RvMaintenance *result)
 {
@@ -383,7 +468,27 @@ maintain_once(int threads, Relation index, int flags, RvMaintenance *result)
 	maintain_locked(&plan, result);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	return plan.cut_short;
+	return plan.cut_short || plan.moved != NULL;
+}
+
+/* True: there are dead rows in a segment that can be rewritten alone. */
+static bool
+see_what_is_left(Relation index, RvMaintenance *result)
+{
+	RvMeta	   *meta = rv_meta_read(index);
+	bool		can_be_rewritten = false;
+
+	result->segments_left = meta->n_segments;
+	result->dead_left = 0;
+	for (uint32 i = 0; i < meta->n_segments; i++)
+	{
+		const RvSegmentEntry *entry = &meta->segments[i];
+
+		result->dead_left += entry->dead;
+		can_be_rewritten = can_be_rewritten || (entry->dead > 0 && fits(meta, live(entry), live_bytes(entry)));
+	}
+	pfree(meta);
+	return can_be_rewritten;
 }
 
 bool
@@ -401,14 +506,17 @@ rv_maintain(int threads, Relation index, int flags, RvMaintenance *result)
 		rv_maintenance_lock(index);
 	while (maintain_once(threads, index, flags, result) && all && !result->stopped)
 		;
-	if (all && !result->stopped)
+	/* those that memory did not allow beside the others */
+	while (all && !result->stopped && see_what_is_left(index, result))
 	{
-		RvMeta	   *meta = rv_meta_read(index);
+		uint64		dropped = result->dropped_rows;
 
-		result->segments_left = meta->n_segments;
-		pfree(meta);
-		result->reclaimed_pages = rv_reclaim(index);
+		maintain_once(threads, index, flags | REWRITE_ONLY, result);
+		if (result->dropped_rows == dropped)
+			break;
 	}
+	if (all && !result->stopped)
+		result->reclaimed_pages = rv_reclaim(index);
 	rv_maintenance_unlock(index);
 	return true;
 }

@@ -291,6 +291,11 @@ ruvector_index_maintenance(PG_FUNCTION_ARGS)
 						RelationGetRelationName(opened.index), result.segments_left),
 				 errdetail("Searching several segments takes longer than searching one."),
 				 errhint("Increase maintenance_work_mem and call ruvector_index_maintenance() again.")));
+	if (result.dead_left > 0)
+		ereport(NOTICE,
+				(errmsg("index \"%s\" keeps %llu dead rows, whose segments maintenance_work_mem does not suffice to rewrite",
+						RelationGetRelationName(opened.index), (unsigned long long) result.dead_left),
+				 errhint("Increase maintenance_work_mem and call ruvector_index_maintenance() again.")));
 	if (result.lists.anew)
 		ereport(NOTICE,
 				(errmsg("index \"%s\": lists clustered anew, since rows had come that they did not fit",
