@@ -45,12 +45,17 @@ def threshold(context: Context) -> Result:
 def filtered(context: Context) -> Result:
     """LIMIT 10 behind WHERE id % 100 = 7 (1 % of the rows): with the vector index alone, and with one on the filter, too.
 
-    pgvector as it comes and iterating.
+    pgvector as it comes and iterating; ruvector with a filter that is always new, and with one that the session has met before.
     """
-    modes = [(HNSW[0], "off"), (HNSW[0], "relaxed_order"), (HNSW[0], "strict_order"), (HNSW[1], "strict_order")]
+    modes = [(HNSW[0], "off"), (HNSW[0], "relaxed_order"), (HNSW[0], "strict_order")]
     run(context.conn, "SET enable_seqscan = off")
     result = Result([_behind_filter(context, system, mode, require=True) for system, mode in modes])
-    run(context.conn, "RESET enable_seqscan")
+    for size, met in (("0", "filter new"), ("'8MB'", "filter met before")):
+        run(context.conn, f"SET ruvector.filter_cache_size = {size}")
+        row = _behind_filter(context, HNSW[1], "strict_order", require=True)
+        result.rows.append({**row, "system": f"{HNSW[1].name}, {met}"})
+        result.facts[f"times unfiltered, {HNSW[1].name}, {met}"] = row["times unfiltered"]
+    run(context.conn, "RESET ruvector.filter_cache_size; RESET enable_seqscan")
     for system in HNSW:
         run(context.conn, f"CREATE INDEX {system.table}_filter_idx ON {system.table} ((id % 100))")
         run(context.conn, f"ANALYZE {system.table}")

@@ -72,7 +72,8 @@ rv_explain_stats(const RvScanStats *stats, bool by_order, bool verbose, struct E
 	if (by_order)
 		ExplainPropertyInteger(stats->by_probes ? "Probes" : "Ef Search", NULL, stats->ef, es);
 	if (stats->filtered)
-		ExplainPropertyInteger("Filtered Rows", NULL, (int64) stats->admitted, es);
+		ExplainPropertyInteger(stats->filter_cached ? "Rows of Cached Filter" : "Filtered Rows", NULL,
+							   (int64) stats->admitted, es);
 	ExplainPropertyInteger("Candidates", NULL, (int64) stats->candidates, es);
 	ExplainPropertyInteger("Exact Distances", NULL, (int64) stats->exact, es);
 	if (stats->late > 0)
@@ -152,7 +153,7 @@ rv_explain_remember(Relation index, const RvScanStats *stats, bool by_order)
 		return;
 	last_scan = *stats;
 	/* a filtered scan's node has its lines itself */
-	if (ended_context == NULL || stats->filtered || list_length(ended) == MAX_REMEMBERED)
+	if (ended_context == NULL || (stats->filtered && !stats->filter_cached) || list_length(ended) == MAX_REMEMBERED)
 		return;
 	old = MemoryContextSwitchTo(ended_context);
 	scan = palloc(sizeof(EndedScan));

@@ -8,6 +8,7 @@
 
 #include "explain.h"
 #include "filter.h"
+#include "filtercache.h"
 #include "index.h"
 #include "node.h"
 #include "range.h"
@@ -79,6 +80,7 @@ rv_index_init(void)
 	rv_options_init();
 	rv_range_init();
 	rv_filter_init();
+	rv_filter_cache_init();
 	rv_node_init();
 	rv_explain_init();
 	rv_cost_init();

@@ -327,6 +327,8 @@ typedef struct RvHoldings
 /* Says what this session holds now, where others can read it. Never raises. */
 extern void rv_sessions_note(void);
 extern RvHoldings rv_sessions_holdings(void);
+/* What this session keeps besides images. */
+extern Size rv_session_cache_bytes(void);
 extern void rv_sessions_init(void);
 
 /* ---- segments.c: what a backend knows of an index ------------------------------------------------------------------- */
@@ -358,7 +360,7 @@ extern RvView *rv_view_acquire_in(MemoryContext context, Relation index);
 extern RvView *rv_view_acquire_segments_in(MemoryContext context, Relation index);
 extern void rv_view_release(RvView *view);
 extern void rv_view_forget(Oid index_oid);
-extern Size rv_view_bytes(int *count);
+extern Size rv_view_bytes(void);
 extern uint64 *rv_tombstones_read(Relation index, const RvSegmentEntry *entry, MemoryContext context, BlockNumber *bad);
 /* Writes tombstones in place of what entry has; the old chain is the caller's to free after rv_meta_replace. */
 extern void rv_tombstones_write(Relation index, RvSegmentEntry *entry, const uint64 *bits);

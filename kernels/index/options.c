@@ -12,6 +12,7 @@
 #include "utils/guc.h"
 
 #include "filter.h"
+#include "filtercache.h"
 #include "index.h"
 #include "range.h"
 
@@ -126,6 +127,10 @@ rv_options_init(void)
 	DefineCustomBoolVariable("ruvector.enable_filtered_scan",
 							 "Lets an index look for the nearest among the rows that other indexes find for a filter", NULL,
 							 &rv_enable_filtered_scan, true, PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("ruvector.filter_cache_size",
+							"Sets the memory in which a session remembers which rows pass the filters of its ordered scans",
+							"0 remembers none.", &rv_filter_cache_kb, 8192, 0, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL,
+							NULL, NULL);
 	DefineCustomBoolVariable("ruvector.background_maintenance", "Lets a background worker seal and merge",
 							 "When off, the inserting session does it.", &rv_background_maintenance, true, PGC_USERSET, 0,
 							 NULL, NULL, NULL);

@@ -274,7 +274,7 @@ hold(RvHeld *held, const RvCandidate *row)
 void
 rv_order_begin(RvScan *state)
 {
-	uint64		wanted = state->node != NULL && state->filter == NULL ? rv_node_wants(state->node) : 0;
+	uint64		wanted = state->node != NULL ? rv_node_wants(state->node) : 0;
 
 	if (wanted == 0 || wanted > MOST_HELD || state->all_equal)
 		return;

@@ -74,11 +74,21 @@ rv_beginscan(Relation index, int nkeys, int norderbys)
 	return scan;
 }
 
+/* At the end of a (re)scan. */
+static void
+note_filter_use(RvScan *state)
+{
+	if (state->begun)
+		rv_filter_cache_note(&state->filter_use, state->stats.exact - state->exact_before,
+							 state->stats.dropped - state->dropped_before);
+}
+
 void
 rv_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys)
 {
 	RvScan	   *state = scan->opaque;
 
+	note_filter_use(state);
 	MemoryContextReset(state->context);
 	state->begun = false;
 	state->any_returned = false;
@@ -215,6 +225,22 @@ begin(IndexScanDesc scan)
 	state->begun = true;
 }
 
+/* Without iteration a scan is to end after its first batch, whatever that has. */
+static void
+find_filter(IndexScanDesc scan)
+{
+	RvScan	   *state = scan->opaque;
+	MemoryContext old;
+
+	memset(&state->filter_use, 0, sizeof(state->filter_use));
+	if (scan->numberOfOrderBys == 0 || scan->numberOfKeys > 0 || rv_iterative_scan == RV_ITERATIVE_OFF)
+		return;
+	old = MemoryContextSwitchTo(state->context);
+	state->filter = rv_filter_cache_find(state->fetch, &state->filter_use);
+	MemoryContextSwitchTo(old);
+	state->stats.filter_cached |= state->filter_use.filtered;
+}
+
 void
 rv_scan_start(IndexScanDesc scan)
 {
@@ -237,6 +263,10 @@ rv_scan_start(IndexScanDesc scan)
 			state->node = rv_node_of_scan(scan);
 		state->fetch->node = state->node;
 	}
+	if (state->filter == NULL)
+		find_filter(scan);
+	state->exact_before = state->stats.exact;
+	state->dropped_before = state->stats.dropped;
 	pgstat_count_index_scan(scan->indexRelation);
 #if PG_VERSION_NUM >= 180000
 	if (scan->instrument != NULL)
@@ -268,6 +298,7 @@ rv_endscan(IndexScanDesc scan)
 {
 	RvScan	   *state = scan->opaque;
 
+	note_filter_use(state);
 	MemoryContextReset(state->context);
 	rv_explain_remember(scan->indexRelation, &state->stats, scan->numberOfOrderBys > 0 && scan->numberOfKeys == 0);
 	if (state->fetch != NULL)

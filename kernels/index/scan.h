@@ -9,6 +9,7 @@
 
 #include "fetch.h"
 #include "filter.h"
+#include "filtercache.h"
 #include "queue.h"
 #include "range.h"
 
@@ -22,6 +23,7 @@ typedef struct RvScanStats
 	uint64		scans;
 	uint64		candidates;		/* hits that segments gave */
 	bool		filtered;
+	bool		filter_cached;	/* the filter was the session's own */
 	uint64		admitted;		/* rows that the filter lets through */
 	uint64		exact;			/* distances computed from the heap */
 	uint64		dropped;		/* heap tuples of candidates that do not pass the node's condition */
@@ -82,6 +84,9 @@ typedef struct RvScan
 	const RvRange *range;		/* NULL: no radius */
 	RvNode	   *node;			/* that this scan is of; NULL: not known */
 	const RvFilter *filter;		/* NULL: all rows; else set between a (re)scan and its first row */
+	RvFilterUse filter_use;
+	uint64		exact_before;	/* of the statistics, this rescan */
+	uint64		dropped_before;
 	uint64	   *rows;			/* within the range, when no order is asked for: in order of the heap */
 	Size		n_rows;
 	Size		next_row;

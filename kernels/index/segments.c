@@ -318,8 +318,7 @@ rv_view_acquire_segments_in(MemoryContext context, Relation index)
 }
 
 Size
-rv_view_bytes(int *count)
+rv_view_bytes(void)
 {
-	*count = views != NULL ? (int) hash_get_num_entries(views) : 0;
 	return views_context != NULL ? MemoryContextMemAllocated(views_context, true) : 0;
 }

@@ -23,6 +23,8 @@
 #include "storage/procarray.h"
 #include "utils/timestamp.h"
 
+#include "filtercache.h"
+
 #define DIRECTORY RV_IMAGE_DIRECTORY "/sessions"
 
 /* One file's content. */
@@ -44,6 +46,12 @@ path_of(char path[MAXPGPATH], int pid)
 	snprintf(path, MAXPGPATH, "%s/%d", DIRECTORY, pid);
 }
 
+Size
+rv_session_cache_bytes(void)
+{
+	return rv_view_bytes() + rv_stream_kept_bytes() + rv_filter_cache_bytes();
+}
+
 static Holding
 holding_of_this_session(void)
 {
@@ -55,7 +63,7 @@ holding_of_this_session(void)
 	now.database = MyDatabaseId;
 	now.pid = MyProcPid;
 	now.mapped_bytes = rv_image_mapped_bytes(&count);
-	now.cache_bytes = rv_view_bytes(&count) + rv_stream_kept_bytes();
+	now.cache_bytes = rv_session_cache_bytes();
 	return now;
 }
 

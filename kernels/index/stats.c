@@ -244,14 +244,13 @@ ruvector_memory_stats(PG_FUNCTION_ARGS)
 	bool		nulls[8] = {false};
 	RvHoldings	all;
 	int			n_images;
-	int			n_views;
 	int			n_files;
 
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	values[1] = Int64GetDatum((int64) rv_image_mapped_bytes(&n_images));
 	values[0] = Int32GetDatum(n_images);
-	values[2] = Int64GetDatum((int64) (rv_view_bytes(&n_views) + rv_stream_kept_bytes()));
+	values[2] = Int64GetDatum((int64) rv_session_cache_bytes());
 	values[4] = Int64GetDatum((int64) rv_image_file_bytes(&n_files));
 	values[3] = Int32GetDatum(n_files);
 	all = rv_sessions_holdings();

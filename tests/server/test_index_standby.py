@@ -14,17 +14,9 @@ import psycopg
 import pytest
 from harness import Database, Server
 from index_tables import add_rows, index_only, make_index, make_table
+from standbys import base_backup, wait_for_replay
 
 CHECK = "SELECT * FROM ruvector_index_check('items_idx')"
-
-
-def base_backup(server: Server, folder: Path, *options: str) -> None:
-    folder.chmod(0o755)
-    server.account.own(folder)
-    server.account.run([
-        server.installation.program("pg_basebackup"), "-h", server.socket_dir, "-p", "5432", "-U", "postgres",
-        "-D", folder / "data", "-c", "fast", *options,
-    ])  # fmt: skip
 
 
 @pytest.mark.parametrize("rounds", [6, pytest.param(100, marks=pytest.mark.soak)])
@@ -77,11 +69,7 @@ def test_scans_of_a_standby_while_the_primary_maintains(new_cluster: Callable[..
             db.execute("SELECT ruvector_index_maintenance('items_idx')")
         # replay has come far while the cursor was open, and the cursor goes on as it began
         with psycopg.connect(standby.dsn(db.name), autocommit=True) as conn:
-            end = time.monotonic() + 60
-            position = db.value("SELECT pg_current_wal_lsn()")
-            while conn.execute("SELECT pg_last_wal_replay_lsn() < %s::pg_lsn", (position,)).fetchone() == (True,):
-                assert time.monotonic() < end, "timed out waiting for replay"
-                time.sleep(0.05)
+            wait_for_replay(db, conn)
         begun += [row[0] for row in copy.rows("FETCH ALL FROM c")]
         copy.execute("COMMIT")
         assert begun == before

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Copies of a running server, and how far one has come."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psycopg
+from harness import Database, Server
+
+
+def base_backup(server: Server, folder: Path, *options: str) -> None:
+    folder.chmod(0o755)
+    server.account.own(folder)
+    server.account.run([
+        server.installation.program("pg_basebackup"), "-h", server.socket_dir, "-p", "5432", "-U", "postgres",
+        "-D", folder / "data", "-c", "fast", *options,
+    ])  # fmt: skip
+
+
+def wait_for_replay(primary: Database, standby: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Until the standby has what the primary has written so far."""
+    end = time.monotonic() + 60
+    position = primary.value("SELECT pg_current_wal_lsn()")
+    while standby.execute("SELECT pg_last_wal_replay_lsn() < %s::pg_lsn", (position,)).fetchone() == (True,):
+        assert time.monotonic() < end, "timed out waiting for replay"
+        time.sleep(0.05)
