@@ -20,9 +20,9 @@ def base_backup(server: Server, folder: Path, *options: str) -> None:
 
 
 def wait_for_replay(primary: Database, standby: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Until the standby has what the primary has written so far."""
+    """Until the standby has what the primary has done so far, also what nobody has waited for to be written."""
     end = time.monotonic() + 60
-    position = primary.value("SELECT pg_current_wal_lsn()")
+    position = primary.value("SELECT pg_switch_wal()")
     while standby.execute("SELECT pg_last_wal_replay_lsn() < %s::pg_lsn", (position,)).fetchone() == (True,):
         assert time.monotonic() < end, "timed out waiting for replay"
         time.sleep(0.05)
