@@ -4,7 +4,8 @@
  *
  * It is swept before an image is made and by VACUUM; and, since the last index of a database may be dropped and none made again, after a
  * transaction that dropped, moved or rebuilt one. That one's relation file goes only when the transaction has ended, so the
- * images are looked for at the end of the backend's next transaction, or of the backend. Only files are looked at then.
+ * images are looked for at the end of the backend's next transaction, or of the backend. Only files are looked at then. On a
+ * standby they are looked for at the end of each session's first transaction.
  */
 #include "internal.h"
 
@@ -15,6 +16,7 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "common/relpath.h"
@@ -143,7 +145,11 @@ static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_PRE_COMMIT && commits < 2)
+	{
 		commits++;
+		/* a standby replays DROP in a process that knows of no images: every session there looks once */
+		pending = pending || (commits == 1 && RecoveryInProgress());
+	}
 	if (event == XACT_EVENT_PRE_COMMIT && pending)
 		sweep_this_database();
 	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)

@@ -85,6 +85,95 @@ def test_scans_of_a_standby_while_the_primary_maintains(new_cluster: Callable[..
     db.close()
 
 
+@pytest.mark.parametrize("rounds", [10, pytest.param(300, marks=pytest.mark.soak)])
+def test_a_standby_that_cancels_its_scans(new_cluster: Callable[..., Server], scratch: Path, rounds: int) -> None:
+    """Without feedback rows and pages go away under snapshots that need them: the answer is right, or the server's own
+    error about recovery. What is right is a sequential scan under the same snapshot."""
+    primary = new_cluster({"autovacuum": "off", "wal_consistency_checking": "all"})
+    db = primary.database()
+    make_table(db, 600, dims=16)
+    make_index(db)
+    folder = Path(tempfile.mkdtemp(prefix="standby-", dir=scratch))
+    base_backup(primary, folder, "-R", "-X", "stream")
+    standby = Server(primary.installation, folder, {"hot_standby_feedback": "off", "max_standby_streaming_delay": "50ms"})
+    nearest = "embedding <-> (SELECT embedding FROM items ORDER BY id LIMIT 1)"
+    failures: list[str] = []
+    right = {"order": 0, "cursor": 0, "radius": 0}
+    done = threading.Event()
+
+    def ask(conn: psycopg.Connection, how: str, pause: float) -> None:
+        conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off")
+        truth = dict(conn.execute(f"SELECT id, {nearest} FROM items").fetchall())
+        time.sleep(pause)
+        conn.execute("SET LOCAL enable_indexscan = on; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off")
+        if how == "radius":
+            radius = sorted(truth.values())[len(truth) // 3]
+            found = conn.execute(f"SELECT id FROM items WHERE {nearest} <= %s", (radius,)).fetchall()
+            truth = {ident: distance for ident, distance in truth.items() if distance <= radius}
+        elif how == "cursor":
+            conn.execute(f"DECLARE c CURSOR FOR SELECT id FROM items ORDER BY {nearest}")
+            found = conn.execute("FETCH 20 FROM c").fetchall()
+            time.sleep(pause)
+            found += conn.execute("FETCH ALL FROM c").fetchall()
+        else:
+            found = conn.execute(f"SELECT id FROM items ORDER BY {nearest}").fetchall()
+        conn.execute("COMMIT")
+        if sorted(row[0] for row in found) != sorted(truth):
+            failures.append(f"{how}: {len(found)} rows, not {len(truth)}")
+        right[how] += 1
+
+    def search(seed: int) -> None:
+        rng = random.Random(seed)
+        while not done.is_set():
+            try:
+                with psycopg.connect(standby.dsn(db.name), autocommit=True) as conn:
+                    conn.execute("SET ruvector.iterative_scan = relaxed_order; SET ruvector.max_scan_tuples = 1000000; "
+                                 "SET work_mem = '1GB'")  # fmt: skip
+                    for _ in range(rng.randint(1, 8)):
+                        ask(conn, rng.choice(sorted(right)), rng.choice([0, 0, 0.05, 0.2]))
+            except psycopg.Error as error:
+                # a session that is ended while it waits for its client may be told so, or find the connection closed
+                if "conflict with recovery" not in str(error) and "server closed the connection" not in str(error):
+                    failures.append(f"{error.sqlstate}: {error}")
+
+    threads = [threading.Thread(target=search, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        db.execute("SET ruvector.delta_limit = 64; SET client_min_messages = warning")
+        commands = [
+            "VACUUM (INDEX_CLEANUP ON) items", "SELECT ruvector_index_maintenance('items_idx')", "REINDEX INDEX items_idx",
+            "VACUUM (INDEX_CLEANUP ON) items", "REINDEX INDEX CONCURRENTLY items_idx", "VACUUM FULL items",
+            "DROP INDEX items_idx; CREATE INDEX items_idx ON items USING ruhnsw (embedding ruvector_l2_ops)",
+        ]  # fmt: skip
+        for step in range(rounds):
+            first = 1001 + step * 300
+            add_rows(db, first, first + 299, dims=16)
+            db.execute(f"DELETE FROM items WHERE id > 10 AND id % 3 = {step % 3}")
+            db.execute(commands[step % len(commands)])
+            time.sleep(0.1)
+        # what is replayed no longer cancels nobody
+        end = time.monotonic() + 60
+        while min(right.values()) == 0 and failures == []:
+            assert time.monotonic() < end, right
+            time.sleep(0.05)
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        # images of an index that was dropped elsewhere
+        db.execute("DROP INDEX items_idx")
+        with psycopg.connect(standby.dsn(db.name), autocommit=True) as conn:
+            wait_for_replay(db, conn)
+            conn.execute("SELECT '[1]'::ruvector")
+        assert list(standby.cluster.data.glob("pgsql_tmp_ruvector/[0-9]*/*")) == []
+        assert "PANIC" not in standby.log.read_text() + primary.log.read_text()
+    finally:
+        done.set()
+        standby.stop("immediate")
+    db.close()
+
+
 def test_recovery_to_a_point_in_time(new_cluster: Callable[..., Server], scratch: Path) -> None:
     """A base backup and archived WAL, up to a moment after which the index was maintained and rows came and went."""
     archive = Path(tempfile.mkdtemp(prefix="archive-", dir=scratch))
