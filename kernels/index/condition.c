@@ -49,7 +49,8 @@ is_plain(const Node *node)
 	}
 }
 
-/* A value that compares by its bytes and lives as long as the context. */
+/* A value that compares by its bytes and lives as long as the context. A subquery that is a part of it runs now, if it has not
+ * yet: the first row that is asked about would make it run. */
 static Const *
 value_of(const RvNode *node, Expr *expression)
 {
@@ -97,17 +98,6 @@ fold(Node *node, Folding *folding)
 	return node;
 }
 
-/* What a parameter of a subplan that has not run yet will be is not known. */
-static bool
-waits_for_a_subplan(Node *node, const ExprContext *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
-		return context->ecxt_param_exec_vals[((Param *) node)->paramid].execPlan != NULL;
-	return expression_tree_walker(node, waits_for_a_subplan, (void *) context);
-}
-
 List *
 rv_condition_of(const RvNode *node)
 {
@@ -115,7 +105,7 @@ rv_condition_of(const RvNode *node)
 	List	   *clauses = node->state->ps.plan->qual;
 	List	   *folded;
 
-	if (clauses == NIL || node->context == NULL || waits_for_a_subplan((Node *) clauses, node->context))
+	if (clauses == NIL || node->context == NULL)
 		return NIL;
 	folded = (List *) fold((Node *) clauses, &folding);
 	return folding.failed || contain_mutable_functions((Node *) folded) ? NIL : folded;

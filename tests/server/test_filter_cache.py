@@ -83,6 +83,7 @@ def learned(db: Database, where: str) -> int | None:
         ("category BETWEEN 1 AND 3 OR category IS NULL", 90),
         ("(category + 1)::text LIKE '77%'", 30),
         ("coalesce(category, 0) = 5 AND NOT id = 6", 30),
+        ("category = (SELECT max(i.category) - 57 FROM items i)", 30),
     ],
 )
 def test_a_filter_is_learned(items: Database, where: str, rows: int) -> None:
