@@ -96,29 +96,15 @@ rv_builder::nodes() const
 	return kind_ == RecordKind::sparse ? sparse_.count() : records_.count();
 }
 
-/* The centre is the mean of what waits (cosine: of the normalised vectors). */
+/* The centre is the mean of what waits. */
 void
 rv_builder::train()
 {
-	const size_t n = waiting_keys_.size();
-	std::vector<double> sum(spec.dims);
-	std::vector<float> mean(spec.dims);
+	CentreSum	sum(spec);
 
-	for (size_t i = 0; i < n; i++)
-	{
-		const float *x = waiting(i);
-		const double weight = spec.metric == RV_METRIC_COSINE ? 1.0 / norm_f64(x, spec.dims) : 1.0;
-
-		for (uint32_t d = 0; d < spec.dims; d++)
-			sum[d] += x[d] * weight;
-	}
-	for (uint32_t d = 0; d < spec.dims; d++)
-	{
-		const double m = n > 0 ? sum[d] / static_cast<double>(n) : 0;
-
-		mean[d] = std::fabs(m) < FLOAT_SAFE ? static_cast<float>(m) : 0;
-	}
-	model.set_centre(std::move(mean));
+	for (size_t i = 0; i < waiting_keys_.size(); i++)
+		sum.add(waiting(i));
+	model.set_centre(sum.mean());
 	trained = true;
 }
 
@@ -211,40 +197,10 @@ rv_builder::add(const rv_vector *vector, uint64_t key)
 uint32_t
 rv_builder::encode(float *x, uint8_t *record) const
 {
-	const double norm = norm_f64(x, spec.dims);
 	const uint32_t hash = hash_vector(x, spec.dims);
-	const bool	to_unit = kind_ == RecordKind::sq8 && spec.metric == RV_METRIC_COSINE;
 
-	for (uint32_t d = 0; to_unit && d < spec.dims; d++)
-		x[d] = static_cast<float>(x[d] / norm);
-	encode_prime(x, to_unit ? 2 * FLOAT_EPSILON : 0, norm, record);
+	encode_vector(x, primary_, model, record);
 	return hash;
-}
-
-/* x: x' of model.h when it is to be rotated, else x; within error of the truth. It is overwritten. */
-void
-rv_builder::encode_prime(float *x, double error, double norm, uint8_t *record) const
-{
-	switch (kind_)
-	{
-		case RecordKind::f32:
-			encode_f32(x, spec.dims, error, norm, record);
-			break;
-		case RecordKind::f16:
-			encode_f16(x, spec.dims, spec.metric == RV_METRIC_L1, error, norm, record);
-			break;
-		case RecordKind::sq8_l1:
-			encode_sq8_l1(x, spec.dims, error, record);
-			break;
-		default:
-			model.to_code_space(x, x);
-
-			const double length = norm_f64(x, spec.dims);
-
-			/* As for a query: the rotation and the subtraction. */
-			encode_sq8(x, spec.dims, length, (model.rotation.error() + 2 * FLOAT_EPSILON) * length + error, norm, record);
-			break;
-	}
 }
 
 void
@@ -326,7 +282,7 @@ rv_builder::add_node(const rv_segment *segment, uint32_t node, uint64_t key, boo
 			v = static_cast<float>(v * norm);
 		error = (error + FLOAT_EPSILON) * norm;
 	}
-	encode_prime(buffer_.data(), error, norm, records_.append());
+	encode_record(buffer_.data(), primary_, model, error, norm, records_.append());
 	append_key(hash, key);
 	if (verbatim && key_nodes.back() == nodes() - 1)
 	{

@@ -63,7 +63,6 @@ private:
 	void		train();
 	void		flush();
 	uint32_t	encode(float *x, uint8_t *record) const;
-	void		encode_prime(float *x, double error, double norm, uint8_t *record) const;
 	void		add_node(const rv_segment *segment, uint32_t node, uint64_t key, bool verbatim);
 	void		append_key(uint32_t hash, uint64_t key);
 	float	   *waiting(uint32_t i) { return reinterpret_cast<float *>(waiting_.at(i)); }

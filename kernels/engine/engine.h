@@ -185,6 +185,31 @@ rv_status	rv_segment_check(const rv_segment *segment, const volatile sig_atomic_
 /* The stored approximation of a vector, in the caller's space. out: float[dims] (F32, F16, SPARSE). */
 rv_status	rv_segment_decode(const rv_segment *segment, uint32_t slot, float *out, rv_error *error);
 
+/* ---- vectors that are in no segment yet ------------------------------------------------------------------- */
+
+/* How dense vectors become records of eight bits a dimension, whatever their index's quantization: for a caller who keeps in
+ * memory what came since the segments were made, and searches it (rv_coded_search_new). Immutable. */
+typedef struct rv_coder rv_coder;
+
+/* Of spec: metric (L2, IP, COSINE), element (F32, F16), dims and seed. model: a segment of the same, whose centre and rotation are taken over; NULL:
+ * the centre is the mean of the sample. Both are only read during this call. */
+rv_status	rv_coder_new(const rv_spec *spec, const rv_segment *model, const rv_vector *sample, uint32_t sampled, rv_coder **out,
+						 rv_error *error);
+size_t		rv_coder_bytes(const rv_coder *coder);
+size_t		rv_coder_record_bytes(const rv_coder *coder);
+
+/* record: rv_coder_record_bytes of any alignment. What builders refuse is RV_INVALID here, too. */
+rv_status	rv_coder_encode(const rv_coder *coder, const rv_vector *vector, void *record, rv_error *error);
+void		rv_coder_free(rv_coder *coder);
+
+/* Records one behind the other. They and the coder stay the caller's, as they are, until the searches are freed. */
+typedef struct rv_coded
+{
+	const rv_coder *coder;
+	const void *records;
+	uint32_t	count;
+} rv_coded;
+
 /* ---- searching ------------------------------------------------------------------------------------------ */
 
 typedef struct rv_search rv_search;
@@ -229,6 +254,13 @@ rv_status	rv_search_new(const rv_segment *segment, rv_element element, const rv_
 rv_status	rv_range_new(const rv_segment *segment, rv_element element, const rv_vector *query, double radius,
 						 const rv_search_options *options, rv_search **out, rv_error *error);
 
+/* The same over records, whose numbers are keys and slots of the hits. Batches of the first, ef and doubling, are such that
+ * rv_search_floor tells of each what cannot come any more. Of options: ef, interrupt, scratch. */
+rv_status	rv_coded_search_new(const rv_coded *rows, rv_element element, const rv_vector *query,
+								const rv_search_options *options, rv_search **out, rv_error *error);
+rv_status	rv_coded_range_new(const rv_coded *rows, rv_element element, const rv_vector *query, double radius,
+							   const rv_search_options *options, rv_search **out, rv_error *error);
+
 /* The next hits of the current batch, or of the next one: HNSW resumes the traversal where it stopped (each batch
  * doubles ef), IVF takes the next lists, FLAT the next nearest. A batch is sorted by estimate; no slot comes twice.
  * *count = 0: nothing is left. *batch_end: the last hit of a batch is among these. */
@@ -244,7 +276,7 @@ typedef struct rv_search_stats
 /* Bytes that the search holds and that grow with its batches: not what is fixed by the size of the segment. */
 size_t		rv_search_bytes(const rv_search *search);
 
-/* No hit of a later batch has a distance, as the SQL function computes it, that is not above this. -inf: nothing is known. */
+/* No hit of a later batch has a distance, as the SQL function computes it, that is below this. -inf: nothing is known. */
 double		rv_search_floor(const rv_search *search);
 
 void		rv_search_stats_get(const rv_search *search, rv_search_stats *stats);

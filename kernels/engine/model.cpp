@@ -2,7 +2,7 @@
  *
  * model.cpp: the rotation, and the stored form of the trained parameters.
  */
-#include "engine/model.h"
+#include "engine/record.h"
 
 namespace rv
 {
@@ -159,6 +159,30 @@ Model::from_code_space(const float *u, float *out) const
 	rotation.invert(out);
 	for (uint32_t i = 0; i < dims; i++)
 		out[i] += centre[i];
+}
+
+void
+CentreSum::add(const float *x)
+{
+	const double weight = to_unit_ ? 1.0 / norm_f64(x, sum_.size()) : 1.0;
+
+	for (size_t d = 0; d < sum_.size(); d++)
+		sum_[d] += x[d] * weight;
+	count_++;
+}
+
+std::vector<float>
+CentreSum::mean() const
+{
+	std::vector<float> mean(sum_.size());
+
+	for (size_t d = 0; d < sum_.size(); d++)
+	{
+		const double m = count_ > 0 ? sum_[d] / static_cast<double>(count_) : 0;
+
+		mean[d] = std::fabs(m) < FLOAT_SAFE ? static_cast<float>(m) : 0;
+	}
+	return mean;
 }
 
 size_t

@@ -32,6 +32,7 @@ public:
 	/* |computed R x - R x| <= error() |x|: each of the log2(block) additions, one scaling and the mix (two products,
 	 * one sum) of a round err by at most 2^-24 of the norm each. */
 	double		error() const { return error_at(dims_); }
+	size_t		bytes() const { return signs_.capacity() * sizeof(uint32_t); }
 	static double error_at(uint32_t dims);
 
 private:
@@ -66,10 +67,31 @@ struct Model
 
 	uint32_t	pq_subs() const { return (dims + PQ_SUB_DIMS - 1) / PQ_SUB_DIMS; }
 
+	/* What it holds beside itself. */
+	size_t
+	bytes() const
+	{
+		return (centre.capacity() + rotated_centre.capacity() + codebooks.capacity()) * sizeof(float) + rotation.bytes();
+	}
+
 	size_t		stored_size() const;
 	void		store(uint8_t *out) const;
 	static Model parse(const uint8_t *data, size_t size, const rv_spec &spec);
 	bool		equals(const Model &other) const;
+};
+
+/* The centre of a sample: its mean, under cosine that of the vectors of length 1. */
+class CentreSum
+{
+public:
+	explicit CentreSum(const rv_spec &spec) : sum_(spec.dims), to_unit_(spec.metric == RV_METRIC_COSINE) {}
+	void		add(const float *x);
+	std::vector<float> mean() const;
+
+private:
+	std::vector<double> sum_;
+	size_t		count_ = 0;
+	bool		to_unit_;
 };
 
 }								/* namespace rv */

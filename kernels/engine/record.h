@@ -87,6 +87,12 @@ void		encode_f16(const float *x, uint32_t dims, bool l1, double error, double no
 void		decode_f32(const uint8_t *record, uint32_t dims, float *x);
 void		decode_f16(const uint8_t *record, uint32_t dims, float *x);
 
+/* x: x' of model.h where spec's records are made of that (SQ8), else as it came; within error of the truth. It is overwritten. */
+void		encode_record(float *x, const rv_spec &spec, const Model &model, double error, double norm, uint8_t *record);
+
+/* x: as the caller gave it; overwritten. */
+void		encode_vector(float *x, const rv_spec &spec, const Model &model, uint8_t *record);
+
 enum class RecordKind { f32, f16, sq8, sq8_l1, pq, signs, bits, sparse };
 
 RecordKind	record_kind(const rv_spec &spec);

@@ -118,6 +118,42 @@ primary_spec(const rv_spec &spec)
 	return primary;
 }
 
+void
+encode_record(float *x, const rv_spec &spec, const Model &model, double error, double norm, uint8_t *record)
+{
+	switch (record_kind(spec))
+	{
+		case RecordKind::f32:
+			encode_f32(x, spec.dims, error, norm, record);
+			break;
+		case RecordKind::f16:
+			encode_f16(x, spec.dims, spec.metric == RV_METRIC_L1, error, norm, record);
+			break;
+		case RecordKind::sq8_l1:
+			encode_sq8_l1(x, spec.dims, error, record);
+			break;
+		default:
+			model.to_code_space(x, x);
+
+			const double length = norm_f64(x, spec.dims);
+
+			/* As for a query: the rotation and the subtraction. */
+			encode_sq8(x, spec.dims, length, (model.rotation.error() + 2 * FLOAT_EPSILON) * length + error, norm, record);
+			break;
+	}
+}
+
+void
+encode_vector(float *x, const rv_spec &spec, const Model &model, uint8_t *record)
+{
+	const double norm = norm_f64(x, spec.dims);
+	const bool	to_unit = record_kind(spec) == RecordKind::sq8 && spec.metric == RV_METRIC_COSINE;
+
+	for (uint32_t d = 0; to_unit && d < spec.dims; d++)
+		x[d] = static_cast<float>(x[d] / norm);
+	encode_record(x, spec, model, to_unit ? 2 * FLOAT_EPSILON : 0, norm, record);
+}
+
 double
 decode_prime(const uint8_t *record, const rv_spec &spec, const Model &model, float *out)
 {

@@ -116,6 +116,50 @@ public:
 		}
 	}
 
+	/* L2 and cosine: |q^ - x^| - e - f, IP: -<q, x> less its margin; of bounds.h, without what orthogonality wins. */
+	void
+	lowest(uint32_t first, uint32_t n, float *out) const override
+	{
+		const Side	query = {query_.step, query_.square, query_.error};
+		const double query_norm = std::sqrt(query.square);
+		const bool	sound = query_.model->metric == RV_METRIC_L2;
+		uint32_t	i = 0;
+
+		for (; i + 4 <= n; i += 4)
+		{
+			const int8_t *rows[4];
+			int32_t		dots[4];
+
+			for (uint32_t j = 0; j < 4; j++)
+				rows[j] = codes(first + i + j);
+			for (size_t at = 0; at < 4 * stride_; at += 64)
+				__builtin_prefetch(record(first + i) + READ_AHEAD + at);
+			kernels_->dot4_i16_i8(query_.steps.data(), rows, dims_, dots);
+			for (uint32_t j = 0; j < 4; j++)
+				out[i + j] = low(first + i + j, dots[j], query, query_norm, sound);
+		}
+		for (; i < n; i++)
+			out[i] = low(first + i, kernels_->dot_i16_i8(query_.steps.data(), codes(first + i), dims_), query, query_norm,
+						 sound);
+	}
+
+	double
+	distance_above(float number) const override
+	{
+		const double low = number;
+		rv_hit		hit;
+
+		if (low == -INF)
+			return low;
+		if (ip_)
+			return low - 1e-40;
+		if (query_.model->metric == RV_METRIC_COSINE)
+			emit_cosine({low, low, low}, dims_, query_.norm, 1, &hit);
+		else
+			emit_l2({low, low, low}, dims_, &hit);
+		return hit.lower;
+	}
+
 private:
 	static constexpr size_t READ_AHEAD = 8192;	/* bytes */
 
@@ -158,18 +202,44 @@ private:
 		if (query_.model->metric != RV_METRIC_L2 && !sql_is_sound(query_.model->metric, query_.norm, head.norm))
 			return true;
 		if (ip_)
-		{
-			const double code = std::sqrt(code2);
-			const double margin = query_norm * error + query.error * (code + error) + 1e-12 * query_norm * code +
-				sql_rounding(dims_) * query_.norm * head.norm;
-
 			/* Written so that NaN, which an infinite error makes, counts as reached. */
-			return !(-(query_.centre_dot + product) - margin * (1 + 1e-9) > reach);
-		}
+			return !(-(query_.centre_dot + product) - ip_margin(head, std::sqrt(code2), query, query_norm) > reach);
 
 		const double most = reach + error;
 
 		return !(query.square + code2 - 2 * product > most * most + 1e-12 * (query.square + code2));
+	}
+
+	double
+	ip_margin(const CodeHead &head, double code, const Side &query, double query_norm) const
+	{
+		const double error = std::fabs(head.error);
+
+		return (query_norm * error + query.error * (code + error) + 1e-12 * query_norm * code +
+				sql_rounding(dims_) * query_.norm * head.norm) * (1 + 1e-9);
+	}
+
+	float
+	low(uint32_t node, int32_t dot, const Side &query, double query_norm, bool sound) const
+	{
+		const CodeHead head = load<CodeHead>(record(node));
+		const double code2 = code_square(head);
+		const double product = query.step * head.scale * dot;
+		double		value;
+
+		if (!sound && !sql_is_sound(query_.model->metric, query_.norm, head.norm))
+			return -INF;
+		if (ip_)
+			value = -(query_.centre_dot + product) - ip_margin(head, std::sqrt(code2), query, query_norm);
+		else
+		{
+			const double base = query.square + code2 - 2 * product - 1e-12 * (query.square + code2);
+
+			value = std::sqrt(base > 0 ? base : 0) - std::fabs(head.error) - query.error;
+		}
+		/* Towards -inf by more than becoming float32 may round it up; NaN, which infinite errors may make, is nothing known. */
+		value -= std::fabs(value) * 2 * FLOAT_EPSILON + 1e-44;
+		return value > -FLOAT_SAFE ? static_cast<float>(std::fmin(value, FLOAT_SAFE)) : -INF;
 	}
 
 	const int8_t *codes(uint32_t node) const { return reinterpret_cast<const int8_t *>(record(node) + sizeof(CodeHead)); }

@@ -42,6 +42,17 @@ public:
 			out[i] = true;
 	}
 
+	/* Of the nodes first .. first + n - 1, numbers that grow with a lower bound of the distance: -inf where nothing is known.
+	 * distance_above(number) is the bound itself, in the unit of the SQL operator. */
+	virtual void
+	lowest(uint32_t first, uint32_t n, float *out) const
+	{
+		for (uint32_t i = 0; i < n; i++)
+			out[i] = -INF;
+	}
+
+	virtual double distance_above(float number) const { return -INF; }
+
 	const uint8_t *record(uint32_t node) const { return base_ + static_cast<size_t>(node) * stride_; }
 
 	void

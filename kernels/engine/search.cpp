@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "engine/coder.h"
+
 using namespace rv;
 
 void
@@ -150,12 +152,12 @@ rv_search::next(rv_hit *out, uint32_t capacity, uint32_t *count, bool *batch_end
 
 /* Brings a dense query into every form that this search needs. */
 void
-rv_search::prepare_dense(rv_element element, const rv_vector *vector)
+rv_search::prepare_dense(rv_element element, const rv_vector *vector, const Model *model)
 {
 	std::vector<float> values(segment->spec.dims);
 
 	read_dense(vector, element, segment->spec.dims, values.data());
-	query = std::make_unique<DenseQuery>(&segment->model, values.data());
+	query = std::make_unique<DenseQuery>(model, values.data());
 	if (record_kind(segment->spec) == RecordKind::sq8)
 	{
 		query->prepare_steps();
@@ -174,8 +176,6 @@ rv_search::prepare_dense(rv_element element, const rv_vector *vector)
 namespace
 {
 
-constexpr uint32_t DEFAULT_EF = 40;
-
 void
 check_element(const rv_segment *segment, rv_element element)
 {
@@ -185,9 +185,32 @@ check_element(const rv_segment *segment, rv_element element)
 		fail(RV_INVALID, "the query is of another element than the segment");
 }
 
-rv_status
-search_new(const rv_segment *segment, rv_element element, const rv_vector *vector, const rv_search_options *options,
-		   rv_search **out, rv_search::Mode mode, double radius)
+}								/* namespace */
+
+void
+rv_search::begin(rv_element element, const rv_vector *vector, const Model *model)
+{
+	scratch->begin(mode == Mode::graph ? segment->nodes() : 0);
+	check_element(segment, element);
+	if (segment->spec.element == RV_ELEMENT_BIT)
+	{
+		stored = make_bit_scorer(segment, vector);
+		if (segment->spec.kind == RV_KIND_IVF && mode != Mode::flat)
+			lists = std::make_unique<ListScanner>(segment, read_bits(vector, segment->spec.dims));
+	}
+	else if (segment->spec.element == RV_ELEMENT_SPARSE)
+		stored = make_sparse_scorer(segment, vector);
+	else
+		prepare_dense(element, vector, model);
+}
+
+namespace
+{
+
+constexpr uint32_t DEFAULT_EF = 40;
+
+std::unique_ptr<rv_search>
+search_new(const rv_search_options *options, rv_search::Mode mode, double radius)
 {
 	auto		search = std::make_unique<rv_search>();
 
@@ -197,7 +220,6 @@ search_new(const rv_segment *segment, rv_element element, const rv_vector *vecto
 		search->options.admitted = 0;
 	if (search->options.ef == 0)
 		search->options.ef = DEFAULT_EF;
-	search->segment = segment;
 	search->mode = mode;
 	search->radius = std::isnan(radius) ? std::numeric_limits<double>::infinity() : radius;	/* as float8 orders it */
 	if (search->options.scratch != nullptr)
@@ -207,18 +229,34 @@ search_new(const rv_segment *segment, rv_element element, const rv_vector *vecto
 		search->own_scratch = std::make_unique<rv_scratch>();
 		search->scratch = search->own_scratch.get();
 	}
-	search->scratch->begin(mode == rv_search::Mode::graph ? segment->nodes() : 0);
-	check_element(segment, element);
-	if (segment->spec.element == RV_ELEMENT_BIT)
-	{
-		search->stored = make_bit_scorer(segment, vector);
-		if (segment->spec.kind == RV_KIND_IVF && mode != rv_search::Mode::flat)
-			search->lists = std::make_unique<ListScanner>(segment, read_bits(vector, segment->spec.dims));
-	}
-	else if (segment->spec.element == RV_ELEMENT_SPARSE)
-		search->stored = make_sparse_scorer(segment, vector);
-	else
-		search->prepare_dense(element, vector);
+	return search;
+}
+
+rv_status
+segment_search(const rv_segment *segment, rv_element element, const rv_vector *vector, const rv_search_options *options,
+			   rv_search **out, rv_search::Mode mode, double radius)
+{
+	auto		search = search_new(options, mode, radius);
+
+	search->segment = segment;
+	search->begin(element, vector, &segment->model);
+	*out = search.release();
+	return RV_OK;
+}
+
+rv_status
+coded_search(const rv_coded *rows, rv_element element, const rv_vector *vector, const rv_search_options *options,
+			 rv_search **out, rv_search::Mode mode, double radius)
+{
+	auto		search = search_new(options, mode, radius);
+
+	search->rows = rows->coder->segment_of(rows->records, rows->count);
+	search->segment = &search->rows;
+	search->options.tombstones = nullptr;
+	search->options.admitted = 0;
+	search->options.by_vector = 0;
+	search->coded = true;
+	search->begin(element, vector, &rows->coder->model);
 	*out = search.release();
 	return RV_OK;
 }
@@ -273,7 +311,7 @@ rv_search_new(const rv_segment *segment, rv_element element, const rv_vector *qu
 {
 	*out = nullptr;
 	return guarded(error, [&] {
-		return search_new(segment, element, query, options, out, mode_of(segment, options), 0);
+		return segment_search(segment, element, query, options, out, mode_of(segment, options), 0);
 	});
 }
 
@@ -283,8 +321,24 @@ rv_range_new(const rv_segment *segment, rv_element element, const rv_vector *que
 {
 	*out = nullptr;
 	return guarded(error, [&] {
-		return search_new(segment, element, query, options, out, rv_search::Mode::range, radius);
+		return segment_search(segment, element, query, options, out, rv_search::Mode::range, radius);
 	});
+}
+
+rv_status
+rv_coded_search_new(const rv_coded *rows, rv_element element, const rv_vector *query, const rv_search_options *options,
+					rv_search **out, rv_error *error)
+{
+	*out = nullptr;
+	return guarded(error, [&] { return coded_search(rows, element, query, options, out, rv_search::Mode::flat, 0); });
+}
+
+rv_status
+rv_coded_range_new(const rv_coded *rows, rv_element element, const rv_vector *query, double radius,
+				   const rv_search_options *options, rv_search **out, rv_error *error)
+{
+	*out = nullptr;
+	return guarded(error, [&] { return coded_search(rows, element, query, options, out, rv_search::Mode::range, radius); });
 }
 
 rv_status

@@ -52,7 +52,7 @@ struct rv_scratch
 	std::vector<rv::Entry> outside;	/* seen, not expanded, and not in the beam */
 	std::vector<rv::Entry> pool;	/* by stored codes; from emitted on: not yet returned */
 	std::vector<rv::Entry> fences;	/* of the probed lists: earlier batches refined what is up to there */
-	std::vector<float> keys;	/* of one list */
+	std::vector<float> keys;	/* of one list, or of all records in no segment */
 	std::vector<rv::Found> found;	/* the current batch */
 
 	void		begin(uint32_t nodes);
@@ -65,6 +65,7 @@ struct rv_search
 	enum class Mode { graph, lists, flat, range };
 
 	const rv_segment *segment = nullptr;
+	rv_segment	rows;			/* records that are in no segment, as one */
 	rv_search_options options = {};
 	std::unique_ptr<rv::DenseQuery> query;
 	std::unique_ptr<rv::Scorer> stored,
@@ -92,15 +93,17 @@ struct rv_search
 	uint32_t	next_node = 0;
 	uint32_t	next_slot = 0;	/* where only some are admitted */
 	bool		walked = false;	/* flat: what a walk has returned is marked as seen */
+	bool		coded = false;	/* flat, over records in no segment: each batch has a floor */
 
 	/* batches */
 	size_t		emitted = 0;	/* of the pool */
-	size_t		goal = 0;		/* nodes returned at the end of the batch being made */
+	size_t		goal = 0;		/* nodes returned at the end of the batch being made; of records: in it */
 	size_t		found_at = 0;	/* of scratch->found: handed out before it */
 	double		floor = -std::numeric_limits<double>::infinity();	/* no later hit has a lower distance */
 	bool		in_batch = false;	/* being made, after an interrupt */
 
-	void		prepare_dense(rv_element element, const rv_vector *vector);
+	void		begin(rv_element element, const rv_vector *vector, const rv::Model *model);
+	void		prepare_dense(rv_element element, const rv_vector *vector, const rv::Model *model);
 	rv_status	next(rv_hit *out, uint32_t capacity, uint32_t *count, bool *batch_end);
 
 	bool		interrupted() const { return options.interrupt != nullptr && *options.interrupt != 0; }
@@ -131,6 +134,9 @@ private:
 	void		emit_surely(size_t want);
 	uint32_t	admitted_nodes(uint32_t *nodes, uint32_t room);
 	void		read_nodes(const uint32_t *nodes, uint32_t n);
+	bool		read_lowest();
+	void		pool_the_rest();
+	bool		lowest_batch(bool *more);
 	bool		done_ = false;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * search_flat.cpp: what reads every code of a segment in order: the nearest without a graph, and range search.
+ * search_flat.cpp: what reads every code in order: the nearest without a graph, also of records that are in no segment, and range
+ * search.
  *
  * Range search is a sequential pass for every kind of segment, because only that is exact: a graph cannot prove that
  * nothing nearer was left out, and the pass runs at the speed of memory.
@@ -110,6 +111,98 @@ rv_search::emit_surely(size_t want)
 	sort_found();
 }
 
+/* Reads all records. The numbers stay, and the `goal` lowest of them in a heap, the beam. False: interrupted. */
+bool
+rv_search::read_lowest()
+{
+	std::vector<Entry> &lowest = scratch->beam;
+	std::vector<float> &keys = scratch->keys;
+	const uint32_t nodes = segment->nodes();
+
+	keys.resize(nodes);
+	while (next_node < nodes)
+	{
+		const uint32_t end = next_node + std::min(STEP, nodes - next_node);
+
+		if (interrupted())
+			return false;
+		stored->lowest(next_node, end - next_node, keys.data() + next_node);
+		for (; next_node < end && lowest.size() < goal; next_node++)
+		{
+			lowest.push_back({keys[next_node], next_node});
+			std::push_heap(lowest.begin(), lowest.end(), nearer);
+		}
+		for (; next_node < end; next_node++)
+			if (keys[next_node] < lowest.front().key)
+			{
+				std::pop_heap(lowest.begin(), lowest.end(), nearer);
+				lowest.back() = {keys[next_node], next_node};
+				std::push_heap(lowest.begin(), lowest.end(), nearer);
+			}
+	}
+	stats.visited += nodes;
+	stats.refined += nodes;
+	return true;
+}
+
+/* What the first batch has left, to the pool. */
+void
+rv_search::pool_the_rest()
+{
+	const Entry last = *std::max_element(scratch->beam.begin(), scratch->beam.end(), nearer);
+
+	for (uint32_t node = 0; node < segment->nodes(); node++)
+	{
+		const Entry entry = {scratch->keys[node], node};
+
+		if (nearer(last, entry))
+			scratch->pool.push_back(entry);
+	}
+	scratch->beam.clear();
+}
+
+/* By lower bounds instead of estimates: none that a later batch brings is below the last of this one. */
+bool
+rv_search::lowest_batch(bool *more)
+{
+	std::vector<Entry> &pool = scratch->pool;
+	const uint32_t nodes = segment->nodes();
+	const Entry *begin = nullptr;
+	const Entry *end = nullptr;
+
+	if (next_node < nodes)
+	{
+		goal = std::min(options.ef, nodes);
+		if (!read_lowest())
+			return false;
+		begin = scratch->beam.data();
+		end = begin + goal;
+		*more = goal < nodes;
+	}
+	else
+	{
+		if (!scratch->beam.empty())
+			pool_the_rest();
+		goal *= 2;
+
+		const size_t n = std::min(goal, pool.size() - emitted);
+		const auto	first = pool.begin() + static_cast<ptrdiff_t>(emitted);
+
+		if (n < pool.size() - emitted)
+			std::nth_element(first, first + static_cast<ptrdiff_t>(n), pool.end(), nearer);
+		begin = pool.data() + emitted;
+		end = begin + n;
+		emitted += n;
+		*more = emitted < pool.size();
+	}
+	if (begin < end)
+		floor = stored->distance_above(std::max_element(begin, end, nearer)->key);
+	for (; begin < end; begin++)
+		emit_node(begin->node);
+	sort_found();
+	return true;
+}
+
 bool
 rv_search::flat_batch(bool *more)
 {
@@ -117,6 +210,8 @@ rv_search::flat_batch(bool *more)
 	const uint32_t nodes = segment->nodes();
 	uint32_t	ids[STEP];
 
+	if (coded)
+		return lowest_batch(more);
 	if (!in_batch)
 	{
 		goal = goal == 0 ? options.ef : 2 * goal;

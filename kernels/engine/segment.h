@@ -53,7 +53,7 @@ struct rv_segment
 	rv::GraphView graph;
 	rv::ListsView lists;
 	const uint32_t *key_offsets = nullptr;	/* NULL: slot = node */
-	const uint8_t *keys = nullptr;
+	const uint8_t *keys = nullptr;	/* NULL: a slot is its own key */
 	const uint32_t *hashes = nullptr;	/* dense only */
 
 	uint32_t	nodes() const { return header.nodes; }
@@ -69,7 +69,11 @@ struct rv_segment
 			rv::fail(RV_CORRUPT, "section \"key_offsets\" is not monotone at node %u", node);
 	}
 
-	uint64_t	key(uint32_t slot) const { return rv::load<uint64_t>(keys + static_cast<size_t>(slot) * 8); }
+	uint64_t
+	key(uint32_t slot) const
+	{
+		return keys == nullptr ? slot : rv::load<uint64_t>(keys + static_cast<size_t>(slot) * 8);
+	}
 
 	/* Whether all keys of a node have one and the same vector. */
 	bool		nodes_are_equal_vectors() const
