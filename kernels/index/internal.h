@@ -254,6 +254,7 @@ typedef struct RvDelta
 	BlockNumber next;			/* after block, when it was read */
 	uint32		pages;
 	Size		bytes;
+	struct RvDeltaCodes *codes;	/* NULL: none yet */
 } RvDelta;
 
 /* Appends; true when the delta should be sealed. */
@@ -277,6 +278,16 @@ extern void rv_delta_free(Relation index, const RvDeltaCut *cut);
 /* Marks items dead for which the callback says so; returns how many. any_dead: there are dead ones, of now or before. */
 extern uint64 rv_delta_bulk_delete(Relation index, BlockNumber head, IndexBulkDeleteCallback callback, void *state,
 								   uint64 *remaining, bool *any_dead);
+
+/* ---- deltacodes.c: compact codes of the delta's rows ------------------------------------------------------------- */
+
+struct RvView;
+
+/* The first rows of the view's delta in codes, as many as it is worth to have; count 0: none. They stay as they are while
+ * the caller holds the view, whatever is read into its delta meanwhile. Counts one scan of the whole delta. */
+extern rv_coded rv_delta_coded(Relation index, struct RvView *view);
+/* Of this backend, beside what is in the views' memory contexts. */
+extern Size rv_delta_coder_bytes(void);
 
 /* ---- images.c, sweep.c --------------------------------------------------------------------------------------------- */
 

@@ -2,8 +2,8 @@
  *
  * order.c: ORDER BY column <operator> query.
  *
- * Every segment is a stream of candidates with bounds of their distance, batch by batch; the delta's distances are
- * exact. A candidate's distance is computed from the heap only while its lower bound is not above the smallest exact
+ * Every segment is a stream of candidates with bounds of their distance, batch by batch, and so are the delta's rows that have
+ * codes; the distances of others are exact. A candidate's distance is computed from the heap only while its lower bound is not above the smallest exact
  * distance known; then that row is the next one. So rows leave in exact order although codes are approximate, and only
  * the rows that the bounds cannot tell apart are fetched.
  *
@@ -106,6 +106,31 @@ next_batch(IndexScanDesc scan, uint32 number)
 		stream->ended = true;
 }
 
+/* The next rows of the delta by their codes. The engine knows what is surely before the others; neither their number nor
+ * iterative_scan is a bound, as for the rows without codes. */
+static void
+next_delta_batch(IndexScanDesc scan, uint32 number)
+{
+	RvScan	   *state = scan->opaque;
+	RvStream   *stream = &state->streams[number];
+	bool		batch_end = false;
+
+	while (!stream->ended && (!batch_end || state->range != NULL))
+	{
+		rv_hit		hits[HITS_A_CALL];
+		uint32		count = rv_stream_hits(scan, stream, hits, HITS_A_CALL, &batch_end);
+
+		for (uint32 i = 0; i < count; i++)
+		{
+			RvCandidate item = {hits[i].lower, hits[i].key, number, hits[i].slot, hits[i].end};
+
+			rv_queue_push(&state->candidates, &item);
+		}
+	}
+	stream->horizon = Max(stream->horizon, rv_search_floor(stream->search));
+	stream->batches++;
+}
+
 /* The next row with the same vector, if there is one. */
 static bool
 next_equal(const RvScan *state, RvCandidate *item)
@@ -125,13 +150,19 @@ next_equal(const RvScan *state, RvCandidate *item)
 	return true;
 }
 
-/* Looks at the heap for the candidate with the smallest lower bound. Of rows with one vector the first that is visible
- * tells the distance of all. */
+/* Looks at the heap for the candidate with the smallest lower bound, or at its value if that is in the delta. Of rows with one
+ * vector the first that is visible tells the distance of all. */
 static void
 resolve(RvScan *state)
 {
 	RvCandidate item = rv_queue_pop(&state->candidates);
 
+	if (state->streams[item.stream].segment == NULL)
+	{
+		item.distance = rv_scan_delta_distance(state, item.slot);
+		rv_queue_push(&state->exact, &item);
+		return;
+	}
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -213,6 +244,8 @@ refill(IndexScanDesc scan)
 			if (state->exact.count == 0)
 				next_slots(state, i);
 		}
+		else if (stream->segment == NULL)
+			next_delta_batch(scan, i);
 		else if (state->range == NULL && state->filter == NULL && stream->batches > 0 && past_bounds(state))
 			stream->ended = true;
 		else

@@ -3,7 +3,8 @@
  * rangescan.c: all rows within a radius, in no order of distance.
  *
  * The engine gives every row whose lower bound is not above the radius, and none that belongs is missing. Where the
- * upper bound is inside, the row is one; only for those in between the distance is computed from the heap. Rows are
+ * upper bound is inside, the row is one; only for those in between the distance is computed from the heap, or from the value
+ * where that is in the delta. Rows are
  * returned in the order of their heap pages, so that each page is visited once.
  *
  * A bitmap scan gets the same rows. It may be asked what the index cannot answer: whatever is in the table, or what is
@@ -78,11 +79,16 @@ collect_stream(IndexScanDesc scan, RvStream *stream, Collected *inside, Collecte
 				(state->opclass->metric != RV_METRIC_COSINE || hits[i].upper < COSINE_MAX);
 			bool		certain = known && rv_range_contains(state->range, hits[i].upper);
 
-			collect(certain ? inside : undecided, hits[i].key);
+			if (certain || stream->segment != NULL)
+				collect(certain ? inside : undecided, hits[i].key);
+			else if (rv_range_contains(state->range, rv_scan_delta_distance(state, hits[i].slot)))
+				collect(inside, hits[i].key);
 		}
-		state->stats.candidates += count;
+		if (stream->segment != NULL)
+			state->stats.candidates += count;
 	}
-	state->stats.batches++;
+	if (stream->segment != NULL)
+		state->stats.batches++;
 }
 
 static void
@@ -90,9 +96,9 @@ collect_delta(RvScan *state, Collected *inside)
 {
 	const RvDelta *delta = state->view->delta;
 
-	for (uint32 i = 0; i < delta->count; i++)
+	for (uint32 i = state->delta_start; i < delta->count; i++)
 	{
-		double		distance = rv_fetch_distance_to(state->fetch, PointerGetDatum(delta->items[i].value));
+		double		distance = rv_scan_delta_distance(state, i);
 
 		if ((i & 1023) == 0)
 			CHECK_FOR_INTERRUPTS();

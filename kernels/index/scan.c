@@ -18,7 +18,7 @@ add_engine_stats(RvScanStats *stats, const RvStream *stream)
 {
 	rv_search_stats engine;
 
-	if (stream->search == NULL)
+	if (stream->search == NULL || stream->segment == NULL)
 		return;
 	rv_search_stats_get(stream->search, &engine);
 	stats->visited += engine.visited;
@@ -107,10 +107,16 @@ rv_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int nor
 		memmove(scan->orderByData, orderbys, scan->numberOfOrderBys * sizeof(ScanKeyData));
 }
 
+double
+rv_scan_delta_distance(RvScan *state, uint32 row)
+{
+	return rv_fetch_distance_to(state->fetch, PointerGetDatum(state->view->delta->items[row].value));
+}
+
 static void
 add_delta(RvScan *state, const RvDelta *delta)
 {
-	for (uint32 i = 0; i < delta->count; i++)
+	for (uint32 i = state->delta_start; i < delta->count; i++)
 	{
 		RvCandidate item = {.distance = get_float8_nan(), .key = rv_key_of_tid(&delta->items[i].tid)};
 
@@ -123,7 +129,7 @@ add_delta(RvScan *state, const RvDelta *delta)
 			state->stats.admitted++;
 		}
 		if (!state->all_equal)
-			item.distance = rv_fetch_distance_to(state->fetch, PointerGetDatum(delta->items[i].value));
+			item.distance = rv_scan_delta_distance(state, i);
 		rv_queue_push(&state->exact, &item);
 	}
 }
@@ -161,6 +167,22 @@ find_query(IndexScanDesc scan)
 	return value;
 }
 
+/* The rows of the delta that have codes are searched by these. */
+static void
+start_delta(IndexScanDesc scan, const rv_vector *query)
+{
+	RvScan	   *state = scan->opaque;
+	RvStream   *stream = &state->streams[state->n_streams];
+
+	stream->coded = rv_delta_coded(scan->indexRelation, state->view);
+	if (stream->coded.count == 0)
+		return;
+	stream->horizon = -get_float8_infinity();
+	state->delta_start = stream->coded.count;
+	state->n_streams++;
+	rv_stream_start(scan, stream, query);
+}
+
 static void
 begin(IndexScanDesc scan)
 {
@@ -196,7 +218,7 @@ begin(IndexScanDesc scan)
 							state->view->meta.dims, dims)));
 		state->all_equal = state->opclass->zero_has_no_distance && rv_vector_is_zero(state->opclass->element, &query);
 	}
-	state->streams = palloc0(sizeof(RvStream) * Max(state->view->n_segments, 1));
+	state->streams = palloc0(sizeof(RvStream) * (state->view->n_segments + 1));
 	for (uint32 i = 0; i < state->view->n_segments; i++)
 	{
 		RvStream   *stream = &state->streams[i];
@@ -214,6 +236,9 @@ begin(IndexScanDesc scan)
 		if (!state->all_equal && !stream->ended)
 			rv_stream_start(scan, stream, &query);
 	}
+	state->delta_start = 0;
+	if (!state->all_equal && state->filter == NULL)
+		start_delta(scan, &query);
 	if (scan->numberOfOrderBys == 0)
 		rv_range_collect(scan);
 	else

@@ -38,10 +38,11 @@ typedef struct RvScanStats
 	RvScanBound bound;
 } RvScanStats;
 
-/* One segment's hits, batch by batch. */
+/* One segment's hits, batch by batch, or those of the delta's rows that have codes. */
 typedef struct RvStream
 {
-	RvViewSegment *segment;
+	RvViewSegment *segment;		/* NULL: rows of the delta, by their numbers in it */
+	rv_coded	coded;			/* these */
 	const uint64 *tombstones;	/* of the segment, and of what the filter leaves out; or NULL */
 	uint32		admitted;		/* slots that the filter lets through; 0: there is none */
 	rv_search  *search;
@@ -72,6 +73,7 @@ typedef struct RvScan
 	RvView	   *view;
 	RvStream   *streams;
 	uint32		n_streams;
+	uint32		delta_start;	/* rows of the delta before this are a stream's */
 	RvQueue		candidates;		/* by lower bound */
 	RvQueue		exact;			/* by distance */
 	RvHeld		held;
@@ -104,7 +106,9 @@ extern void rv_range_collect(IndexScanDesc scan);
 extern bool rv_range_next(IndexScanDesc scan);
 /* scan.c: the figures so far, running searches included */
 extern RvScanStats rv_scan_stats(IndexScanDesc scan);
-/* stream.c: a search of the segment, within the range if there is one */
+/* scan.c: of a row of the delta, by its value */
+extern double rv_scan_delta_distance(RvScan *state, uint32 row);
+/* stream.c: a search of the segment, or of the coded rows, within the range if there is one */
 extern void rv_stream_start(IndexScanDesc scan, RvStream *stream, const rv_vector *query);
 extern void rv_stream_end(RvStream *stream);
 /* stream.c: the next hits of a stream, with interrupts handled; 0: nothing is left */

@@ -320,5 +320,5 @@ rv_view_acquire_segments_in(MemoryContext context, Relation index)
 Size
 rv_view_bytes(void)
 {
-	return views_context != NULL ? MemoryContextMemAllocated(views_context, true) : 0;
+	return views_context != NULL ? MemoryContextMemAllocated(views_context, true) + rv_delta_coder_bytes() : 0;
 }
