@@ -15,13 +15,14 @@ TEST_PG ?= $(shell [ -d /usr/include/postgresql/15/server ] && [ -w /usr/lib/pos
 # Processes that the tests are divided among, by file; each starts servers of its own.
 TEST_JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 4 ? n : 4 )))
 
-.PHONY: help preflight venv build install demo test check lint soak fuzz bench dist clean
+.PHONY: help preflight venv build install demo test check check-server-asan lint soak fuzz bench dist clean
 help:
 	@echo 'make demo            the whole path on real vectors, in an embedded PostgreSQL 18   (DATA=file.npy|file.fvecs)'
 	@echo 'make test            every test                                                   (TEST_PG=15,16,18 TEST_JOBS=2 PYTEST="-k ...")'
 	@echo 'make build           everything into .venv; then .venv/bin/ruvector up | psql | down (PYTHON=python3.12)'
 	@echo 'make install         the extension into your server                               (PG_CONFIG=/path/to/pg_config)'
 	@echo 'make bench           pgvector and ruvector side by side, curves and a plot         (BENCH="--smoke")'
+	@echo 'make check-server-asan  tests of index and types in a server, with AddressSanitizer and UBSan (SANITIZED_TESTS="...")'
 	@echo 'make lint            ruff, mypy, shellcheck, layers, exported symbols'
 	@echo 'make soak            long campaigns: kill loops, concurrency, fuzzing'
 	@echo 'make fuzz            what the types read from clients, by libFuzzer                    (SECONDS=600; needs clang)'
@@ -59,6 +60,17 @@ check: build
 test: check
 	@echo "servers: $(TEST_PG)"
 	@RUVECTOR_TEST_PG=$(TEST_PG) $(PY) -m pytest -n $(TEST_JOBS) --dist loadfile -m "not soak" $(PYTEST)
+# Servers with an instrumented library, which is replaced by the other one in the end. Memory that is measured is not that of
+# the other. What is found is printed after the tests.
+SANITIZED_TESTS ?= tests/regress tests/isolation $(wildcard tests/server/test_index_*.py tests/server/test_threshold*.py tests/server/test_types_*.py)
+check-server-asan: build
+	@pg=$$($(PY) -c 'from ruvector_fdw.server import Installation; print(Installation.find(18).pg_config)') && \
+	$(KERNELS) install PG_CONFIG="$$pg" && $(KERNELS) install-ruvector PG_CONFIG="$$pg" SANITIZE=address,undefined && \
+	reports=$$(mktemp -d) && chmod 777 "$$reports" && \
+	LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:log_path="$$reports/asan" \
+		UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1:log_path="$$reports/ubsan" \
+		RUVECTOR_SKIP_INSTALL=1 RUVECTOR_TEST_PG=18 $(PY) -m pytest -m "not soak" -k "not memory" $(SANITIZED_TESTS) $(PYTEST); \
+	status=$$?; $(KERNELS) install-ruvector PG_CONFIG="$$pg"; cat "$$reports"/* 2>/dev/null && status=1; rm -rf "$$reports"; exit $$status
 # The sanitizer of threads wants addresses where it expects them, hence setarch.
 soak: check
 	@TSAN_OPTIONS=halt_on_error=1 setarch -R $(MAKE) -s -j$(JOBS) -C tests/engine check SANITIZE=thread TESTS=test_build

@@ -152,7 +152,7 @@ def test_a_standby_that_cancels_its_scans(new_cluster: Callable[..., Server], sc
             db.execute(f"DELETE FROM items WHERE id > 10 AND id % 3 = {step % 3}")
             db.execute(commands[step % len(commands)])
             time.sleep(0.1)
-        # what is replayed no longer cancels nobody
+        # nothing is replayed any more that cancels anybody
         end = time.monotonic() + 60
         while min(right.values()) == 0 and failures == []:
             assert time.monotonic() < end, right
