@@ -61,14 +61,14 @@ add_plane(__m512i sum, const uint64_t *planes, size_t p, size_t n, size_t i, __m
 	return _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_and_si512(bits, _mm512_maskz_loadu_epi64(lanes, planes + p * n + i))));
 }
 
-/* s0 + 2 * s1 + 4 * s2 + 8 * s3 over all lanes */
-INLINED uint32_t
+/* s0 + 2 * s1 + 4 * s2 + 8 * s3 */
+INLINED __m512i
 weigh(__m512i s0, __m512i s1, __m512i s2, __m512i s3)
 {
 	__m512i		low = _mm512_add_epi64(s0, _mm512_slli_epi64(s1, 1)),
 				high = _mm512_add_epi64(s2, _mm512_slli_epi64(s3, 1));
 
-	return (uint32_t) _mm512_reduce_add_epi64(_mm512_add_epi64(low, _mm512_slli_epi64(high, 2)));
+	return _mm512_add_epi64(low, _mm512_slli_epi64(high, 2));
 }
 
 static uint32_t
@@ -89,14 +89,54 @@ dot_bits(const uint64_t *planes, const uint64_t *bits, size_t n)
 		s2 = add_plane(s2, planes, 2, n, i, lanes, x);
 		s3 = add_plane(s3, planes, 3, n, i, lanes, x);
 	}
-	return weigh(s0, s1, s2, s3);
+	return (uint32_t) _mm512_reduce_add_epi64(weigh(s0, s1, s2, s3));
+}
+
+/* The sums of all lanes of four vectors. */
+INLINED void
+add_lanes4(const __m512i sums[4], uint32_t out[4])
+{
+	__m512i		a = _mm512_add_epi64(_mm512_unpacklo_epi64(sums[0], sums[1]), _mm512_unpackhi_epi64(sums[0], sums[1])),
+				b = _mm512_add_epi64(_mm512_unpacklo_epi64(sums[2], sums[3]), _mm512_unpackhi_epi64(sums[2], sums[3]));
+	__m256i		c = _mm256_add_epi64(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1)),
+				d = _mm256_add_epi64(_mm512_castsi512_si256(b), _mm512_extracti64x4_epi64(b, 1)),
+				e = _mm256_add_epi64(_mm256_permute2x128_si256(c, d, 0x20), _mm256_permute2x128_si256(c, d, 0x31));
+
+	_mm_storeu_si128((__m128i *) out, _mm256_cvtepi64_epi32(e));
+}
+
+/* Up to 512 dims: the code is one vector, and each plane is read once. */
+INLINED void
+dot_bits4_short(const uint64_t *planes, const uint64_t *const rows[4], size_t n, uint32_t out[4])
+{
+	__mmask8	lanes = words_left(n, 0);
+	__m512i		p0 = _mm512_maskz_loadu_epi64(lanes, planes),
+				p1 = _mm512_maskz_loadu_epi64(lanes, planes + n),
+				p2 = _mm512_maskz_loadu_epi64(lanes, planes + 2 * n),
+				p3 = _mm512_maskz_loadu_epi64(lanes, planes + 3 * n),
+				sums[4];
+
+	for (int r = 0; r < 4; r++)
+	{
+		__m512i		x = _mm512_maskz_loadu_epi64(lanes, rows[r]);
+
+		sums[r] = weigh(_mm512_popcnt_epi64(_mm512_and_si512(x, p0)), _mm512_popcnt_epi64(_mm512_and_si512(x, p1)),
+						_mm512_popcnt_epi64(_mm512_and_si512(x, p2)), _mm512_popcnt_epi64(_mm512_and_si512(x, p3)));
+	}
+	add_lanes4(sums, out);
 }
 
 static void
 dot_bits4(const uint64_t *planes, const uint64_t *const rows[4], size_t n, uint32_t out[4])
 {
-	__m512i		sums[4][RV_QUERY_BITS];
+	__m512i		sums[4][RV_QUERY_BITS],
+				weighed[4];
 
+	if (n <= 8)
+	{
+		dot_bits4_short(planes, rows, n, out);
+		return;
+	}
 	for (int r = 0; r < 4; r++)
 		for (int p = 0; p < RV_QUERY_BITS; p++)
 			sums[r][p] = _mm512_setzero_si512();
@@ -112,7 +152,8 @@ dot_bits4(const uint64_t *planes, const uint64_t *const rows[4], size_t n, uint3
 				sums[r][p] = add_plane(sums[r][p], planes, p, n, i, lanes, x[r]);
 	}
 	for (int r = 0; r < 4; r++)
-		out[r] = weigh(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
+		weighed[r] = weigh(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
+	add_lanes4(weighed, out);
 }
 
 void

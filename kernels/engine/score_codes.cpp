@@ -6,6 +6,8 @@
  */
 #include "engine/scorers.h"
 
+#include <algorithm>
+
 namespace rv
 {
 
@@ -276,21 +278,18 @@ public:
 	void
 	keys(const uint32_t *nodes, size_t n, float *out) const override
 	{
-		size_t		i = 0;
-
-		for (; i + 4 <= n; i += 4)
+		for (size_t i = 0; i < n; i += 4)
 		{
+			const size_t last = std::min<size_t>(n - i, 4) - 1;	/* four of one cost no more than one */
 			const uint64_t *rows[4];
 			uint32_t	dots[4];
 
 			for (size_t j = 0; j < 4; j++)
-				rows[j] = bits(nodes[i + j]);
+				rows[j] = bits(nodes[i + std::min(j, last)]);
 			kernels_->dot_bits4(query_.planes.data(), rows, words_, dots);
-			for (size_t j = 0; j < 4; j++)
+			for (size_t j = 0; j <= last; j++)
 				out[i + j] = key(nodes[i + j], dots[j]);
 		}
-		for (; i < n; i++)
-			out[i] = key(nodes[i], kernels_->dot_bits(query_.planes.data(), bits(nodes[i]), words_));
 	}
 
 	void

@@ -13,8 +13,9 @@ using namespace rv;
 void
 rv_scratch::begin(uint32_t nodes)
 {
-	beam.clear();
-	outside.clear();
+	frontier.clear();
+	reached.clear();
+	ranking.clear();
 	pool.clear();
 	found.clear();
 	fences.clear();
@@ -40,7 +41,8 @@ rv_scratch::next_stamp()
 size_t
 rv_scratch::bytes() const
 {
-	return sizeof(*this) + seen.capacity() + (beam.capacity() + outside.capacity() + pool.capacity() + fences.capacity()) * sizeof(Entry) +
+	return sizeof(*this) + seen.capacity() + (frontier.capacity() + reached.capacity()) * sizeof(Rank) +
+		(ranking.capacity() + pool.capacity() + fences.capacity()) * sizeof(Entry) +
 		keys.capacity() * sizeof(float) + found.capacity() * sizeof(Found);
 }
 
@@ -354,7 +356,8 @@ rv_search_bytes(const rv_search *search)
 {
 	const rv_scratch &s = *search->scratch;
 
-	return (s.beam.size() + s.outside.size() + s.pool.size() + s.fences.size()) * sizeof(Entry) + s.keys.size() * sizeof(float) +
+	return (s.frontier.size() + s.reached.size()) * sizeof(Rank) +
+		(s.ranking.size() + s.pool.size() + s.fences.size()) * sizeof(Entry) + s.keys.size() * sizeof(float) +
 		s.found.size() * sizeof(Found);
 }
 

@@ -8,13 +8,12 @@
 #ifndef RV_SEARCH_H
 #define RV_SEARCH_H
 
+#include "engine/frontier.h"
 #include "engine/ivf.h"
 #include "engine/scorer.h"
 
 namespace rv
 {
-
-constexpr uint32_t EXPANDED = 1u << 31;
 
 /* A walk through the graph meets about so many nodes for each of ef: with no more there is nothing to walk for, and
  * reading them all in order misses none. */
@@ -26,7 +25,7 @@ constexpr uint32_t FEW_ADMITTED = 16384;
 struct Entry
 {
 	float		key;
-	uint32_t	node;			/* | EXPANDED */
+	uint32_t	node;
 };
 
 /* A node of a batch: hit.slot is the next of its keys to be handed out. */
@@ -36,11 +35,17 @@ struct Found
 	uint32_t	end;
 };
 
-inline bool
-nearer(const Entry &a, const Entry &b)
+/* An object, not a function: what is given to an algorithm of the library is then part of its loop. */
+struct Nearer
 {
-	return a.key != b.key ? a.key < b.key : (a.node & ~EXPANDED) < (b.node & ~EXPANDED);
-}
+	bool
+	operator()(const Entry &a, const Entry &b) const
+	{
+		return a.key != b.key ? a.key < b.key : a.node < b.node;
+	}
+};
+
+constexpr Nearer nearer;
 
 }								/* namespace rv */
 
@@ -48,8 +53,9 @@ struct rv_scratch
 {
 	std::vector<uint8_t> seen;	/* by node, == stamp: seen in this search */
 	uint8_t		stamp = 0;
-	std::vector<rv::Entry> beam;	/* sorted by key */
-	std::vector<rv::Entry> outside;	/* seen, not expanded, and not in the beam */
+	rv::Frontier frontier;		/* seen, not expanded */
+	std::vector<rv::Rank> reached;	/* expanded; rv_search::nearest_reached of them are a heap, farthest first */
+	std::vector<rv::Entry> ranking;	/* lists: by scan codes, to be refined; of records in no segment the lowest */
 	std::vector<rv::Entry> pool;	/* by stored codes; from emitted on: not yet returned */
 	std::vector<rv::Entry> fences;	/* of the probed lists: earlier batches refined what is up to there */
 	std::vector<float> keys;	/* of one list, or of all records in no segment */
@@ -78,8 +84,8 @@ struct rv_search
 
 	/* graph */
 	bool		entered = false;
-	uint32_t	width = 0;		/* of the beam */
-	size_t		at = 0;			/* no entry of the beam before it is unexpanded */
+	uint32_t	width = 0;		/* so many of the nearest seen are expanded */
+	size_t		nearest_reached = 0;	/* 0, or width: the nearest of scratch->reached come first */
 	size_t		refined = 0;	/* of the pool, entries before it have keys from the stored codes */
 
 	/* lists; also range over lists */
@@ -122,8 +128,10 @@ private:
 
 	void		enter();
 	void		walk_level(const rv::GraphLevel &level, UpperBeam *beam);
+	bool		expanded_enough();
+	void		note_reached(rv::Rank rank);
 	bool		expand();
-	void		widen();
+	void		refine_pool();
 	void		leave_graph();
 	void		trim_ranking(size_t room);
 	size_t		few_nodes() const;

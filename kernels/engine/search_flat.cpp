@@ -111,11 +111,11 @@ rv_search::emit_surely(size_t want)
 	sort_found();
 }
 
-/* Reads all records. The numbers stay, and the `goal` lowest of them in a heap, the beam. False: interrupted. */
+/* Reads all records. The numbers stay, and the `goal` lowest of them in a heap, the ranking. False: interrupted. */
 bool
 rv_search::read_lowest()
 {
-	std::vector<Entry> &lowest = scratch->beam;
+	std::vector<Entry> &lowest = scratch->ranking;
 	std::vector<float> &keys = scratch->keys;
 	const uint32_t nodes = segment->nodes();
 
@@ -149,7 +149,7 @@ rv_search::read_lowest()
 void
 rv_search::pool_the_rest()
 {
-	const Entry last = *std::max_element(scratch->beam.begin(), scratch->beam.end(), nearer);
+	const Entry last = *std::max_element(scratch->ranking.begin(), scratch->ranking.end(), nearer);
 
 	for (uint32_t node = 0; node < segment->nodes(); node++)
 	{
@@ -158,7 +158,7 @@ rv_search::pool_the_rest()
 		if (nearer(last, entry))
 			scratch->pool.push_back(entry);
 	}
-	scratch->beam.clear();
+	scratch->ranking.clear();
 }
 
 /* By lower bounds instead of estimates: none that a later batch brings is below the last of this one. */
@@ -175,13 +175,13 @@ rv_search::lowest_batch(bool *more)
 		goal = std::min(options.ef, nodes);
 		if (!read_lowest())
 			return false;
-		begin = scratch->beam.data();
+		begin = scratch->ranking.data();
 		end = begin + goal;
 		*more = goal < nodes;
 	}
 	else
 	{
-		if (!scratch->beam.empty())
+		if (!scratch->ranking.empty())
 			pool_the_rest();
 		goal *= 2;
 

@@ -2,11 +2,10 @@
  *
  * search_graph.cpp: best-first search over the flat graph.
  *
- * The beam is a sorted array of the nearest nodes seen, by the traversal codes. Its nearest unexpanded node is
- * expanded until none is left; what falls out of the beam is kept outside, so that a later batch goes on with a wider
- * beam from exactly there. Expanded nodes are then ordered by their stored codes, all at once: the traversal does not
- * depend on them, and a batch hides the latency of memory.
- * Source: Malkov & Yashunin, arXiv 1603.09320, alg. 2; the fixed beam as in Subramanya et al., "DiskANN", 2019.
+ * The nearest node that was seen and not expanded is expanded, by the traversal codes, until the `width` nearest of all that
+ * was seen are. A later batch has a larger width and goes on from exactly there. Expanded nodes are then ordered by their
+ * stored codes, all at once: the traversal does not depend on them, and a batch hides the latency of memory.
+ * Source: Malkov & Yashunin, arXiv 1603.09320, alg. 2; the fixed width as in Subramanya et al., "DiskANN", 2019.
  */
 #include "engine/search.h"
 
@@ -17,10 +16,10 @@ using namespace rv;
 namespace
 {
 
-/* Beam for `nodes` wanted. 1-bit estimates err, so more must be expanded than are returned: measured in
+/* Width for `nodes` wanted. 1-bit estimates err, so more must be expanded than are returned: measured in
  * docs/design/engine.md. */
 uint32_t
-beam_width(size_t nodes, bool estimated)
+walk_width(size_t nodes, bool estimated)
 {
 	return static_cast<uint32_t>(std::min<size_t>(estimated ? nodes + nodes / 4 + 8 : nodes, INT32_MAX));
 }
@@ -34,9 +33,9 @@ level_node(const GraphLevel &level, uint32_t position, uint32_t nodes)
 }
 
 inline void
-prefetch_links(const GraphView &graph, Entry entry)
+prefetch_links(const GraphView &graph, uint32_t node)
 {
-	const uint32_t *links = graph.level0 + static_cast<size_t>(entry.node & ~EXPANDED) * graph.stride;
+	const uint32_t *links = graph.level0 + static_cast<size_t>(node) * graph.stride;
 
 	for (uint32_t i = 0; i < graph.stride; i += 16)
 		__builtin_prefetch(links + i);
@@ -51,6 +50,7 @@ struct rv_search::UpperBeam
 	{
 		Entry		entry;
 		uint32_t	position;	/* on the level */
+		bool		expanded;
 	};
 	Place		places[GRAPH_UPPER_BEAM + 1];
 	uint32_t	count = 0;
@@ -65,7 +65,7 @@ struct rv_search::UpperBeam
 			return false;
 		for (; i > 0 && nearer(entry, places[i - 1].entry); i--)
 			places[i] = places[i - 1];
-		places[i] = {entry, position};
+		places[i] = {entry, position, false};
 		count = std::min(count + 1, GRAPH_UPPER_BEAM);
 		return true;
 	}
@@ -83,12 +83,12 @@ rv_search::walk_level(const GraphLevel &level, UpperBeam *beam)
 
 	for (uint32_t i = 0; i < beam->count;)
 	{
-		if ((beam->places[i].entry.node & EXPANDED) != 0)
+		if (beam->places[i].expanded)
 		{
 			i++;
 			continue;
 		}
-		beam->places[i].entry.node |= EXPANDED;
+		beam->places[i].expanded = true;
 
 		const uint32_t *links = level.links + static_cast<size_t>(beam->places[i].position) * graph.m;
 		uint32_t	n = 0;
@@ -112,7 +112,7 @@ rv_search::walk_level(const GraphLevel &level, UpperBeam *beam)
 	}
 }
 
-/* From the entry through the upper levels: what is nearest there becomes the beam. */
+/* From the entry through the upper levels: from what is nearest there the walk goes on. */
 void
 rv_search::enter()
 {
@@ -134,7 +134,7 @@ rv_search::enter()
 		{
 			UpperBeam::Place *place = &upper.places[i];
 
-			place->entry.node &= ~EXPANDED;
+			place->expanded = false;
 			place->position = graph.levels[l].down[place->position];
 			if (place->position >= (l > 0 ? graph.levels[l - 1].count : graph.nodes))
 				fail(RV_CORRUPT, "section \"upper\" has an invalid node");
@@ -142,96 +142,108 @@ rv_search::enter()
 		}
 	}
 	for (uint32_t i = 0; i < upper.count; i++)
-		scratch->beam.push_back(upper.places[i].entry);
+		scratch->frontier.push(rank_of(upper.places[i].entry.key, upper.places[i].entry.node), width);
 	entered = true;
 }
 
-/* Makes room for a wider beam and fills it from outside. */
-void
-rv_search::widen()
+/* Whether the `width` nearest of what was seen are expanded: then as many that are expanded are nearer than the nearest that is
+ * not. */
+bool
+rv_search::expanded_enough()
 {
-	std::vector<Entry> &beam = scratch->beam;
-	std::vector<Entry> &outside = scratch->outside;
-	const size_t room = width > beam.size() ? width - beam.size() : 0;
+	std::vector<Rank> &reached = scratch->reached;
+	const auto	first = reached.begin();
 
-	if (outside.size() > room)
-		std::nth_element(outside.begin(), outside.begin() + static_cast<ptrdiff_t>(room), outside.end(), nearer);
-	const size_t taken = std::min(room, outside.size());
-
-	beam.insert(beam.end(), outside.begin(), outside.begin() + static_cast<ptrdiff_t>(taken));
-	outside.erase(outside.begin(), outside.begin() + static_cast<ptrdiff_t>(taken));
-	std::sort(beam.begin(), beam.end(), nearer);
-	at = 0;
+	if (reached.size() < width)
+		return scratch->frontier.empty();
+	if (nearest_reached != width)
+	{
+		std::make_heap(first, reached.end());
+		for (nearest_reached = reached.size(); nearest_reached > width; nearest_reached--)
+			std::pop_heap(first, first + static_cast<ptrdiff_t>(nearest_reached));
+	}
+	return scratch->frontier.floor() > reached[0];
 }
+
+void
+rv_search::note_reached(Rank rank)
+{
+	std::vector<Rank> &reached = scratch->reached;
+
+	reached.push_back(rank);
+	if (nearest_reached == width)
+	{
+		const auto	end = reached.begin() + static_cast<ptrdiff_t>(nearest_reached) + 1;
+
+		std::swap(reached[nearest_reached], reached.back());
+		std::push_heap(reached.begin(), end);
+		std::pop_heap(reached.begin(), end);
+	}
+}
+
+namespace
+{
+
+/* The neighbours that were not seen yet; now they are. ids: room for all. */
+uint32_t
+unseen_neighbours(const GraphView &graph, uint32_t node, rv_scratch *scratch, uint32_t *ids)
+{
+	const uint32_t *links = graph.level0 + static_cast<size_t>(node) * graph.stride;
+	uint8_t    *seen = scratch->seen.data();
+	const uint8_t stamp = scratch->stamp;
+	uint32_t	n = 0;
+
+	for (uint32_t i = 0; i < graph.stride; i++)
+	{
+		const uint32_t id = links[i];
+
+		if (id >= graph.nodes)
+		{
+			if (id != NO_ID)
+				fail(RV_CORRUPT, "section \"graph\" has an invalid link at node %u", node);
+			break;
+		}
+		/* no branch: nobody can foresee it */
+		ids[n] = id;
+		n += seen[id] != stamp;
+		seen[id] = stamp;
+	}
+	return n;
+}
+
+}								/* namespace */
 
 bool
 rv_search::expand()
 {
 	const GraphView &graph = segment->graph;
 	const Scorer &scorer = traversal != nullptr ? *traversal : *stored;
-	std::vector<Entry> &beam = scratch->beam;
-	uint8_t    *seen = scratch->seen.data();
-	const uint8_t stamp = scratch->stamp;
+	Frontier   &frontier = scratch->frontier;
 	uint32_t	ids[2 * GRAPH_MAX_M];
 	float		keys[2 * GRAPH_MAX_M];
 
-	beam.reserve(static_cast<size_t>(width) + 1);
-	for (;;)
+	while (!expanded_enough())
 	{
-		while (at < beam.size() && (beam[at].node & EXPANDED) != 0)
-			at++;
-		if (at >= beam.size())
-			return true;
 		if (interrupted())
 			return false;
 
-		const Entry from = beam[at];
-		const uint32_t *links = graph.level0 + static_cast<size_t>(from.node) * graph.stride;
-		uint32_t	n = 0;
+		const size_t wanted = width > scratch->reached.size() ? width - scratch->reached.size() : 1;
+		const Rank	from = frontier.pop(wanted);
+		const uint32_t n = unseen_neighbours(graph, rank_node(from), scratch, ids);
 
-		for (uint32_t i = 0; i < graph.stride && links[i] != NO_ID; i++)
-		{
-			const uint32_t id = links[i];
-
-			if (id >= graph.nodes)
-				fail(RV_CORRUPT, "section \"graph\" has an invalid link at node %u", from.node);
-			if (seen[id] != stamp)
-			{
-				seen[id] = stamp;
-				scorer.prefetch(id);
-				ids[n++] = id;
-			}
-		}
-		beam[at].node |= EXPANDED;
-		scratch->pool.push_back(from);
+		for (uint32_t i = 0; i < n; i++)
+			scorer.prefetch(ids[i]);
+		note_reached(from);
+		scratch->pool.push_back({rank_key(from), rank_node(from)});
 		stats.hops++;
 		stats.visited += n;
-		if (at + 1 < beam.size())
-			prefetch_links(graph, beam[at + 1]);
 		scorer.keys(ids, n, keys);
 		for (uint32_t i = 0; i < n; i++)
-		{
-			const Entry entry = {keys[i], ids[i]};
-
-			if (beam.size() >= width)
-			{
-				if (!nearer(entry, beam.back()))
-				{
-					scratch->outside.push_back(entry);
-					continue;
-				}
-				if ((beam.back().node & EXPANDED) == 0)
-					scratch->outside.push_back(beam.back());
-				beam.pop_back();
-			}
-			const auto place = std::upper_bound(beam.begin(), beam.end(), entry, nearer);
-
-			at = std::min(at, static_cast<size_t>(place - beam.begin()));
-			if (place == beam.begin() + static_cast<ptrdiff_t>(at))
-				prefetch_links(graph, entry);	/* the next to be expanded, so far */
-			beam.insert(place, entry);
-		}
+			frontier.push(rank_of(keys[i], ids[i]), wanted);
+		for (size_t i = 0; i < frontier.soon(); i++)
+			prefetch_links(graph, frontier.soon(i));
 	}
+	return true;
 }
 
 /* What was not returned yet will be ranked by reading all of it. */
@@ -241,13 +253,39 @@ rv_search::leave_graph()
 	std::vector<Entry> &pool = scratch->pool;
 
 	pool.resize(emitted);
-	scratch->beam.clear();
-	scratch->outside.clear();
+	scratch->frontier.clear();
+	scratch->reached.clear();
 	scratch->next_stamp();
 	for (const Entry &entry : pool)
-		scratch->seen[entry.node & ~EXPANDED] = scratch->stamp;
+		scratch->seen[entry.node] = scratch->stamp;
 	walked = true;
 	mode = Mode::flat;
+}
+
+/* The keys of what was expanded since the last batch become those of the stored codes. */
+void
+rv_search::refine_pool()
+{
+	std::vector<Entry> &pool = scratch->pool;
+	uint32_t	ids[32];
+	float		keys[32];
+
+	stats.refined += pool.size() - refined;
+	while (traversal != nullptr && refined < pool.size())
+	{
+		const size_t n = std::min<size_t>(32, pool.size() - refined);
+
+		for (size_t j = 0; j < n; j++)
+		{
+			ids[j] = pool[refined + j].node;
+			stored->prefetch(ids[j]);
+		}
+		stored->keys(ids, n, keys);
+		for (size_t j = 0; j < n; j++)
+			pool[refined + j].key = keys[j];
+		refined += n;
+	}
+	refined = pool.size();
 }
 
 bool
@@ -268,9 +306,8 @@ rv_search::graph_batch(bool *more)
 			in_batch = true;
 			return flat_batch(more);
 		}
-		width = std::max(width, beam_width(goal, traversal != nullptr));
-		if (entered)
-			widen();
+		width = std::max(width, walk_width(goal, traversal != nullptr));
+		nearest_reached = 0;
 		in_batch = true;
 	}
 	if (!entered)
@@ -279,28 +316,9 @@ rv_search::graph_batch(bool *more)
 	if (!expand())
 		return false;
 
-	/* The keys of what was expanded since the last batch become those of the stored codes. */
-	if (traversal != nullptr)
-		for (size_t i = refined; i < pool.size();)
-		{
-			uint32_t	ids[32];
-			float		keys[32];
-			const size_t n = std::min<size_t>(32, pool.size() - i);
-
-			for (size_t j = 0; j < n; j++)
-			{
-				ids[j] = pool[i + j].node;
-				stored->prefetch(ids[j]);
-			}
-			stored->keys(ids, n, keys);
-			for (size_t j = 0; j < n; j++)
-				pool[i + j].key = keys[j];
-			i += n;
-		}
-	stats.refined += pool.size() - refined;
-	refined = pool.size();
+	refine_pool();
 	emit_best(goal > emitted ? goal - emitted : 0);
-	*more = emitted < pool.size() || !scratch->outside.empty();
+	*more = emitted < pool.size() || !scratch->frontier.empty();
 	in_batch = false;
 	return true;
 }

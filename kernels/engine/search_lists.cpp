@@ -31,7 +31,7 @@ refine_width(size_t wanted)
 
 constexpr size_t FEW_NODES = 1024;	/* their stored codes are read while a query is planned */
 constexpr Entry NEAREST = {-INF, 0};
-constexpr Entry FARTHEST = {INF, ~EXPANDED};
+constexpr Entry FARTHEST = {INF, NO_ID};
 
 }								/* namespace */
 
@@ -39,7 +39,7 @@ constexpr Entry FARTHEST = {INF, ~EXPANDED};
 void
 rv_search::trim_ranking(size_t room)
 {
-	std::vector<Entry> &ranking = scratch->outside;
+	std::vector<Entry> &ranking = scratch->ranking;
 
 	std::nth_element(ranking.begin(), ranking.begin() + static_cast<ptrdiff_t>(room - 1), ranking.end(), nearer);
 	ranking.resize(room);
@@ -53,7 +53,7 @@ rv_search::scan_list(uint32_t list, const Entry &fence, size_t room)
 {
 	const ListScanner::Range range = lists->nodes(list);
 	const uint32_t n = range.end - range.begin;
-	std::vector<Entry> &ranking = scratch->outside;
+	std::vector<Entry> &ranking = scratch->ranking;
 
 	stats.visited += n;
 	if (lists->has_codes())
@@ -93,7 +93,7 @@ rv_search::scan_list(uint32_t list, const Entry &fence, size_t room)
 void
 rv_search::refine_ranking()
 {
-	const std::vector<Entry> &ranking = scratch->outside;
+	const std::vector<Entry> &ranking = scratch->ranking;
 
 	for (size_t i = 0; i < ranking.size();)
 	{
@@ -112,7 +112,7 @@ rv_search::refine_ranking()
 		i += step;
 	}
 	stats.refined += ranking.size();
-	scratch->outside.clear();
+	scratch->ranking.clear();
 }
 
 /* How many nodes the group has when they are so few that the stored codes of all are soon read; else 0. */
@@ -134,7 +134,7 @@ bool
 rv_search::lists_batch(bool *more)
 {
 	const uint32_t limit = options.max_probes > 0 ? std::min(options.max_probes, lists->lists()) : lists->lists();
-	std::vector<Entry> &ranking = scratch->outside;
+	std::vector<Entry> &ranking = scratch->ranking;
 
 	if (!in_batch)
 	{
