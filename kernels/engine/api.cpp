@@ -110,10 +110,20 @@ rv_builder_peak_bytes(const rv_builder *builder)
 	return builder->peak_bytes();
 }
 
-size_t
-rv_peak_bytes(const rv_spec *spec, uint64_t vectors, uint64_t sparse_bytes)
+rv_status
+rv_builder_fits(rv_builder *builder, size_t bytes, bool *fits, rv_error *error)
 {
-	return builder_peak_bytes(*spec, vectors, vectors, spec->element == RV_ELEMENT_SPARSE ? sparse_bytes : 0);
+	*fits = false;
+	return guarded(error, [&] {
+		*fits = builder->fits(bytes);
+		return RV_OK;
+	});
+}
+
+size_t
+rv_peak_bytes(const rv_spec *spec, uint64_t vectors, uint64_t keys, uint64_t sparse_bytes)
+{
+	return builder_peak_bytes(*spec, vectors, keys, spec->element == RV_ELEMENT_SPARSE ? sparse_bytes : 0);
 }
 
 rv_status

@@ -40,6 +40,7 @@ struct rv_builder
 	void		add(const rv_vector *vector, uint64_t key);
 	void		add_segment(const rv_segment *segment, const uint64_t *tombstones);
 	size_t		peak_bytes() const;
+	bool		fits(size_t bytes);
 	void		use_threads(int threads);
 	void		start(int threads);
 	rv_status	poll(int timeout_ms, rv_progress *progress, rv_error *error);

@@ -38,6 +38,14 @@ rv_builder::peak_bytes() const
 		builder_peak_bytes(spec, nodes() + waiting_keys_.size(), count(), sparse_.bytes());
 }
 
+bool
+rv_builder::fits(size_t bytes)
+{
+	if (peak_bytes() > bytes && !waiting_keys_.empty())
+		flush();
+	return peak_bytes() <= bytes;
+}
+
 size_t
 rv::builder_peak_bytes(const rv_spec &spec, size_t nodes, size_t keys, size_t sparse_bytes)
 {

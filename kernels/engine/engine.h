@@ -117,11 +117,16 @@ void		rv_builder_interrupt(rv_builder *builder, const volatile sig_atomic_t *int
 
 uint64_t	rv_builder_count(const rv_builder *builder);
 
-/* Bytes that finishing with this content will have taken at its peak, the blob included. */
+/* Bytes that finishing with this content will have taken at its peak, the blob included. Vectors that wait to be coded count
+ * as if none were equal to another. */
 size_t		rv_builder_peak_bytes(const rv_builder *builder);
 
-/* The same before there is one: for a segment of so many distinct vectors, SPARSE: of so many bytes. */
-size_t		rv_peak_bytes(const rv_spec *spec, uint64_t vectors, uint64_t sparse_bytes);
+/* Whether that is no more than `bytes`. Where it depends on how many of those that wait are equal, they are coded first, on as
+ * many threads as rv_builder_add uses. */
+rv_status	rv_builder_fits(rv_builder *builder, size_t bytes, bool *fits, rv_error *error);
+
+/* rv_builder_peak_bytes before there is one: for a segment of so many distinct vectors and keys, SPARSE: of so many bytes. */
+size_t		rv_peak_bytes(const rv_spec *spec, uint64_t vectors, uint64_t keys, uint64_t sparse_bytes);
 
 /* Starts `threads` workers and returns at once. */
 rv_status	rv_builder_start(rv_builder *builder, int threads, rv_error *error);

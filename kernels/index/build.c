@@ -108,6 +108,18 @@ rv_build_begin(MemoryContext context, const rv_spec *spec, const rv_segment *mod
 	return build;
 }
 
+bool
+rv_build_fits(RvBuild *build, Size bytes, Relation index)
+{
+	bool		fits;
+	rv_error	error;
+	rv_status	status = rv_builder_fits(build->builder, bytes, &fits, &error);
+
+	if (status != RV_OK)
+		rv_report(status, &error, index);
+	return fits;
+}
+
 void
 rv_build_end(RvBuild *build)
 {
@@ -274,7 +286,7 @@ add_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive
 
 		/* what finishing takes grows with every row: look often enough, not always */
 		if (state->build != NULL && rv_builder_count(state->build->builder) % state->rows_between_looks == 0 &&
-			rv_builder_peak_bytes(state->build->builder) > state->memory_limit)
+			!rv_build_fits(state->build, state->memory_limit, index))
 		{
 			ereport(NOTICE,
 					(errmsg("closing a segment of index \"%s\" after %.0f tuples: maintenance_work_mem is reached",

@@ -421,6 +421,8 @@ extern RvBuild *rv_build_begin(MemoryContext context, const rv_spec *spec, const
  * returned). */
 extern bool rv_build_finish(RvBuild *build, Relation index, int threads, bool progress, bool (*may_stop) (void *), void *arg,
 							RvSegmentEntry *entry);
+/* Whether finishing with what is in it takes no more memory than that. */
+extern bool rv_build_fits(RvBuild *build, Size bytes, Relation index);
 extern void rv_build_end(RvBuild *build);
 extern int	rv_build_threads(Relation heap);
 

@@ -59,11 +59,34 @@ live(const RvSegmentEntry *entry)
 	return entry->slots - entry->dead;
 }
 
-/* What a segment adds to one that it is merged into. */
-static double
-live_bytes(const RvSegmentEntry *entry)
+/* What a segment is made of. */
+typedef struct Load
 {
-	return (double) entry->bytes * live(entry) / Max(entry->slots, 1);
+	uint64		rows;
+	uint64		vectors;		/* distinct, at most */
+	double		bytes;
+} Load;
+
+/* With what a segment adds when it is merged. */
+static Load
+with_segment(Load load, const RvSegmentEntry *entry)
+{
+	load.rows += live(entry);
+	load.vectors += Min(live(entry), entry->nodes);
+	load.bytes += (double) entry->bytes * live(entry) / Max(entry->slots, 1);
+	return load;
+}
+
+/* The most that is in one of so many parts with as many live rows each. */
+static Load
+part_of(const RvSegmentEntry *entry, uint32 parts)
+{
+	Load		load = with_segment((Load) {0}, entry);
+
+	load.rows = (load.rows + parts - 1) / parts;
+	load.vectors = Min(load.vectors, load.rows);
+	load.bytes /= parts;
+	return load;
 }
 
 static Size
@@ -72,14 +95,14 @@ memory_limit(void)
 	return Max((Size) maintenance_work_mem * 1024, MEMORY_AT_LEAST);
 }
 
-/* Whether a segment of so many rows can be made in the memory that is allowed. */
+/* Whether such a segment can be made in the memory that is allowed. */
 static bool
-fits(const RvMeta *meta, uint64 rows, double bytes)
+fits(const RvMeta *meta, Load load)
 {
 	rv_spec		spec;
 
 	rv_spec_from_meta(meta, &spec);
-	return rv_peak_bytes(&spec, rows, (uint64) bytes) <= memory_limit();
+	return rv_peak_bytes(&spec, load.vectors, load.rows, (uint64) load.bytes) <= memory_limit();
 }
 
 static bool
@@ -94,7 +117,7 @@ parts_of(const RvMeta *meta, const RvSegmentEntry *entry)
 {
 	uint32		parts = 1;
 
-	while (parts <= SEGMENTS_TO_REWRITE && !fits(meta, (live(entry) + parts - 1) / parts, live_bytes(entry) / parts))
+	while (parts <= SEGMENTS_TO_REWRITE && !fits(meta, part_of(entry, parts)))
 		parts++;
 	return parts;
 }
@@ -124,7 +147,7 @@ rv_maintenance_is_due(const RvMeta *meta)
 	if (delta_is_due(meta))
 		return true;
 	for (uint32 i = 0; i < meta->n_segments; i++)
-		if ((is_mostly_dead(&meta->segments[i]) && fits(meta, live(&meta->segments[i]), live_bytes(&meta->segments[i]))) ||
+		if ((is_mostly_dead(&meta->segments[i]) && fits(meta, with_segment((Load) {0}, &meta->segments[i]))) ||
 			is_parted(meta, &meta->segments[i]))
 			return true;
 	return false;
@@ -160,26 +183,24 @@ static void
 choose(Task *plan)
 {
 	bool		all = (plan->flags & RV_MAINTAIN_ALL) != 0;
-	uint64		rows;
-	double		bytes;
+	Load		load = {0};
 	int			i;
 
 	/* dead rows alone too: sealing is what frees their pages */
 	if ((plan->flags & REWRITE_ONLY) == 0)
 		plan->seal = all ? plan->delta_rows > 0 || plan->meta->delta_pages > 1 : delta_is_due(plan->meta);
-	rows = plan->seal ? plan->delta_rows : 0;
-	bytes = plan->seal ? (double) plan->delta_bytes : 0;
+	if (plan->seal)
+		load = (Load) {plan->delta_rows, plan->delta_rows, (double) plan->delta_bytes};
 	for (uint32 s = 0; s < plan->meta->n_segments; s++)
 	{
 		const RvSegmentEntry *entry = &plan->meta->segments[s];
 
 		if ((all ? entry->dead > 0 : is_mostly_dead(entry)) &&
-			fits(plan->meta, rows + live(entry), bytes + live_bytes(entry)))
+			fits(plan->meta, with_segment(load, entry)))
 		{
 			plan->merge[s] = true;
 			plan->n_merge++;
-			rows += live(entry);
-			bytes += live_bytes(entry);
+			load = with_segment(load, entry);
 		}
 	}
 	while ((i = smallest_left(plan)) >= 0)
@@ -189,15 +210,14 @@ choose(Task *plan)
 		/* the meta page has room for so many: better more memory for once than no place for a new segment */
 		if (!plan->seal || plan->meta->n_segments - plan->n_merge < RV_MAX_SEGMENTS)
 		{
-			if (!all && live(entry) > rows)
+			if (!all && live(entry) > load.rows)
 				break;
-			if (!fits(plan->meta, rows + live(entry), bytes + live_bytes(entry)))
+			if (!fits(plan->meta, with_segment(load, entry)))
 				break;
 		}
 		plan->merge[i] = true;
 		plan->n_merge++;
-		rows += live(entry);
-		bytes += live_bytes(entry);
+		load = with_segment(load, entry);
 	}
 	/* one segment alone, without dead rows, would come out as it is */
 	if (!plan->seal && plan->n_merge == 1)
@@ -317,7 +337,7 @@ add_delta(Task *plan, RvBuild *build)
 		plan->sealed_rows += delta->count;
 		if (delta->block == plan->cut.last)
 			break;
-		if (may_part && rv_builder_peak_bytes(build->builder) > memory_limit())
+		if (may_part && !rv_build_fits(build, memory_limit(), plan->index))
 		{
 			plan->cut_short = true;
 			plan->cut.last = delta->block;
@@ -485,7 +505,7 @@ see_what_is_left(Relation index, RvMaintenance *result)
 		const RvSegmentEntry *entry = &meta->segments[i];
 
 		result->dead_left += entry->dead;
-		can_be_rewritten = can_be_rewritten || (entry->dead > 0 && fits(meta, live(entry), live_bytes(entry)));
+		can_be_rewritten = can_be_rewritten || (entry->dead > 0 && fits(meta, with_segment((Load) {0}, entry)));
 	}
 	pfree(meta);
 	return can_be_rewritten;

@@ -83,7 +83,7 @@ segments_are_added(rv_metric metric, rv_quantization from, rv_quantization to, b
 	CHECK(rv_builder_add_segment(builder, first.segment, dead.data(), &error) == RV_OK, "%s", error.message);
 	CHECK(rv_builder_count(builder) == 500);
 	CHECK(rv_builder_peak_bytes(builder) > 500 * 70);
-	CHECK(rv_peak_bytes(&spec, rv_builder_count(builder), 0) <= rv_builder_peak_bytes(builder));
+	CHECK(rv_peak_bytes(&spec, 500, rv_builder_count(builder), 0) <= rv_builder_peak_bytes(builder));
 	Built		built(builder);
 	rv_search_options options = {};
 	std::set<uint64_t> keys;
@@ -288,6 +288,44 @@ narrow_graphs_are_connected(uint32_t m, uint32_t ef_construction)
 	CHECK(found == n, "m %u ef_construction %u: %zu of %u", m, ef_construction, found, n);
 }
 
+/* Equal vectors are one node: what waits to be coded is only known to be equal once it is coded. */
+static void
+equal_vectors_fit_where_different_ones_do_not(int threads, bool trained)
+{
+	const size_t limit = 12u << 20;
+	const Vectors vectors = clustered(100000, 3, test_seed());
+	const Built model(builder_of(make_spec(RV_KIND_HNSW, RV_METRIC_L2, 3), clustered(100, 3, test_seed())));
+
+	for (size_t different : {size_t{1}, size_t{1000}, vectors.size()})
+	{
+		rv_builder *builder = make_builder(make_spec(RV_KIND_HNSW, RV_METRIC_L2, 3), trained ? model.segment : nullptr);
+		rv_error	error;
+		bool		fits = true;
+
+		CHECK(rv_builder_add_threads(builder, threads, &error) == RV_OK);
+		for (size_t i = 0; i < vectors.size(); i++)
+		{
+			const rv_vector v = view(vectors[i % different]);
+
+			CHECK(rv_builder_add(builder, &v, i, &error) == RV_OK);
+		}
+		CHECK(rv_builder_fits(builder, limit, &fits, &error) == RV_OK);
+		CHECK(fits == (different < vectors.size()), "%zu different", different);
+		CHECK(fits == (rv_builder_peak_bytes(builder) <= limit));
+		CHECK(rv_builder_count(builder) == vectors.size());
+		if (fits)
+		{
+			const Built	built(builder);
+			rv_segment_info info;
+
+			rv_segment_info_get(built.segment, &info);
+			CHECK(info.nodes == different && info.slots == vectors.size());
+		}
+		else
+			rv_builder_free(builder);
+	}
+}
+
 int
 main()
 {
@@ -314,6 +352,9 @@ main()
 	adding_on_threads_gives_the_same_bytes(RV_METRIC_COSINE, RV_QUANTIZATION_BINARY);
 	narrow_graphs_are_connected(2, 4);
 	narrow_graphs_are_connected(4, 8);
+	for (bool trained : {false, true})
+		for (int threads : {1, 3})
+			equal_vectors_fit_where_different_ones_do_not(threads, trained);
 	interrupts_are_seen();
 	cancel_is_quick();
 	signals_stay_with_the_caller();
