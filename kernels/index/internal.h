@@ -209,7 +209,8 @@ typedef struct RvMeta
 	double		build_seconds;
 	int64		built_at;		/* TimestampTz */
 	int64		maintained_at;
-	uint64		unused[4];
+	uint64		most_rows;		/* that a round of maintenance may put into a segment, so as not to be in the way; 0: any */
+	uint64		unused[3];
 	RvSegmentEntry segments[FLEXIBLE_ARRAY_MEMBER];
 } RvMeta;
 
@@ -226,6 +227,8 @@ extern Buffer rv_meta_lock(Relation index, RvMeta **meta);
 /* Writes meta under a new generation. The caller holds the maintenance lock, so only the delta can have grown: its place
  * is kept as it is, except that it begins at new_head when that is valid, with sealed_pages fewer. */
 extern void rv_meta_replace(Relation index, const RvMeta *meta, BlockNumber new_head, uint32 sealed_pages);
+/* The caller holds the maintenance lock. */
+extern void rv_meta_set_most_rows(Relation index, uint64 rows);
 extern void rv_spec_from_meta(const RvMeta *meta, rv_spec *spec);
 extern uint64 rv_random_uid(void);
 extern void rv_report(rv_status status, const rv_error *error, Relation index) __attribute__((noreturn));

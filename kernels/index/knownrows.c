@@ -66,10 +66,8 @@ rows_of(Page page, OffsetNumber *roots, OffsetNumber *items)
 		ItemId		id = PageGetItemId(page, root);
 		OffsetNumber item = ItemIdIsRedirected(id) ? ItemIdGetRedirect(id) : root;
 
-		if (!ItemIdIsNormal(id) && !ItemIdIsRedirected(id))
-			continue;
 		id = PageGetItemId(page, item);
-		if (item == root && HeapTupleHeaderIsHeapOnly((HeapTupleHeader) PageGetItem(page, id)))
+		if (!ItemIdIsNormal(id) || (item == root && HeapTupleHeaderIsHeapOnly((HeapTupleHeader) PageGetItem(page, id))))
 			continue;
 		roots[n] = root;
 		items[n++] = item;

@@ -29,6 +29,7 @@
 #define DELTA_BYTES_AT_ONCE (256 * 1024)	/* of rows read and not in the builder yet */
 #define MEMORY_AT_LEAST ((Size) 4 * 1024 * 1024)	/* a builder takes one for nothing: less would make segments of a few hundred rows */
 
+#define FEWEST_ROWS 1000		/* that a round is cut down to: it is over in a moment, and then makes way for nobody */
 #define REWRITE_ONLY 256		/* with RV_MAINTAIN_ALL: leave the delta */
 
 typedef struct Task
@@ -47,6 +48,8 @@ typedef struct Task
 	RvDeltaCut	cut;
 	uint64		delta_rows;		/* in the delta */
 	Size		delta_bytes;
+	uint64		rows;			/* that are to be in the new segment */
+	uint64		most_rows;		/* that may be */
 	uint64		sealed_rows;
 	rv_list_change lists;		/* of the new segment */
 	int			flags;
@@ -160,6 +163,8 @@ someone_waits(void *arg)
 	Task	   *plan = arg;
 	LOCKTAG		tag;
 
+	if (plan->most_rows <= FEWEST_ROWS)
+		return false;
 	SET_LOCKTAG_PAGE(tag, plan->index->rd_lockInfo.lockRelId.dbId, plan->index->rd_lockInfo.lockRelId.relId,
 					 RV_META_BLOCK);
 	return LockHasWaiters(&tag, ExclusiveLock, false) ||
@@ -195,7 +200,7 @@ choose(Task *plan)
 	{
 		const RvSegmentEntry *entry = &plan->meta->segments[s];
 
-		if ((all ? entry->dead > 0 : is_mostly_dead(entry)) &&
+		if ((all ? entry->dead > 0 : is_mostly_dead(entry) && load.rows + live(entry) <= plan->most_rows) &&
 			fits(plan->meta, with_segment(load, entry)))
 		{
 			plan->merge[s] = true;
@@ -210,7 +215,7 @@ choose(Task *plan)
 		/* the meta page has room for so many: better more memory for once than no place for a new segment */
 		if (!plan->seal || plan->meta->n_segments - plan->n_merge < RV_MAX_SEGMENTS)
 		{
-			if (!all && live(entry) > load.rows)
+			if (!all && (live(entry) > load.rows || load.rows + live(entry) > plan->most_rows))
 				break;
 			if (!fits(plan->meta, with_segment(load, entry)))
 				break;
@@ -219,6 +224,7 @@ choose(Task *plan)
 		plan->n_merge++;
 		load = with_segment(load, entry);
 	}
+	plan->rows = load.rows;
 	/* one segment alone, without dead rows, would come out as it is */
 	if (!plan->seal && plan->n_merge == 1)
 		for (uint32 s = 0; s < plan->meta->n_segments; s++)
@@ -244,6 +250,9 @@ choose_part(Task *plan)
 	dead = plan->view->segments[s].tombstones;
 	parts = parts_of(plan->meta, entry);
 	wanted = (live(entry) + parts - 1) / parts;
+	if (wanted > plan->most_rows)
+		return;
+	plan->rows = wanted;
 	plan->moved = palloc_extended(rv_tombstone_bytes(entry->slots), MCXT_ALLOC_HUGE);
 	plan->not_moved = palloc_extended(rv_tombstone_bytes(entry->slots), MCXT_ALLOC_HUGE);
 	memcpy(plan->moved, dead, rv_tombstone_bytes(entry->slots));
@@ -337,13 +346,14 @@ add_delta(Task *plan, RvBuild *build)
 		plan->sealed_rows += delta->count;
 		if (delta->block == plan->cut.last)
 			break;
-		if (may_part && !rv_build_fits(build, memory_limit(), plan->index))
+		if (may_part && (plan->sealed_rows >= plan->most_rows || !rv_build_fits(build, memory_limit(), plan->index)))
 		{
 			plan->cut_short = true;
 			plan->cut.last = delta->block;
 			plan->cut.new_head = delta->next;
 			plan->cut.pages = delta->pages;
 			plan->n_merge = 0;
+			plan->rows = plan->sealed_rows;
 			break;
 		}
 		rv_delta_forget(delta);
@@ -393,6 +403,16 @@ build_segment(Task *plan, RvSegmentEntry *entry)
 	return finished;
 }
 
+static uint64
+rows_of(const RvMeta *meta)
+{
+	uint64		rows = 0;
+
+	for (uint32 i = 0; i < meta->n_segments; i++)
+		rows += live(&meta->segments[i]);
+	return rows;
+}
+
 /* Puts the new segment in the place of what it was made from. */
 static void
 replace(Task *plan, const RvSegmentEntry *entry, RvMaintenance *result)
@@ -424,6 +444,8 @@ replace(Task *plan, const RvSegmentEntry *entry, RvMaintenance *result)
 	}
 	meta->n_segments = kept;
 	meta->maintained_at = GetCurrentTimestamp();
+	/* nobody was in a hurry: the next round may be larger again */
+	meta->most_rows = (plan->flags & RV_MAINTAIN_ALL) != 0 || plan->most_rows >= rows_of(meta) ? 0 : 2 * plan->most_rows;
 	rv_meta_replace(plan->index, meta, plan->seal ? plan->cut.new_head : InvalidBlockNumber,
 					plan->seal ? plan->cut.pages : 0);
 
@@ -452,12 +474,14 @@ replace(Task *plan, const RvSegmentEntry *entry, RvMaintenance *result)
 static void
 maintain_locked(Task *plan, RvMaintenance *result)
 {
+	bool		all = (plan->flags & RV_MAINTAIN_ALL) != 0;
 	RvSegmentEntry entry;
 
 	plan->meta = rv_meta_read(plan->index);
 	plan->merge = palloc0(sizeof(bool) * Max(plan->meta->n_segments, 1));
+	plan->most_rows = all || plan->meta->most_rows == 0 ? UINT64_MAX : plan->meta->most_rows;
 	measure_delta(plan);
-	if ((plan->flags & RV_MAINTAIN_ALL) != 0 || !delta_is_due(plan->meta))
+	if (all || !delta_is_due(plan->meta))
 		choose_part(plan);
 	if (plan->moved == NULL)
 		choose(plan);
@@ -468,7 +492,12 @@ maintain_locked(Task *plan, RvMaintenance *result)
 	if (build_segment(plan, &entry))
 		replace(plan, &entry, result);
 	else
+	{
 		result->stopped = true;
+		/* VACUUMs may follow one another faster than so much can be merged, and what is stopped is in vain */
+		if (!all)
+			rv_meta_set_most_rows(plan->index, Max(plan->rows / 2, FEWEST_ROWS));
+	}
 }
 
 /* One new segment at the most. True: of the delta, or of a segment, only a part went into it. */

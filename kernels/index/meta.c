@@ -127,6 +127,19 @@ rv_meta_replace(Relation index, const RvMeta *meta, BlockNumber new_head, uint32
 }
 
 void
+rv_meta_set_most_rows(Relation index, uint64 rows)
+{
+	RvMeta	   *current;
+	Buffer		buffer = rv_meta_lock(index, &current);
+	GenericXLogState *state = GenericXLogStart(index);
+	Page		page = GenericXLogRegisterBuffer(state, buffer, 0);
+
+	RvMetaOfPage(page)->most_rows = rows;
+	GenericXLogFinish(state);
+	UnlockReleaseBuffer(buffer);
+}
+
+void
 rv_spec_from_meta(const RvMeta *meta, rv_spec *spec)
 {
 	memset(spec, 0, sizeof(*spec));

@@ -83,3 +83,43 @@ def test_work_that_is_ended_anywhere(db: Database, rounds: int) -> None:
     # half-written images of sessions that were ended
     folder = db.server.cluster.data / "pgsql_tmp_ruvector"
     assert list(folder.glob("[0-9]*/*.tmp")) == []
+
+
+def test_merges_that_always_have_to_make_way(db: Database) -> None:
+    """VACUUM comes whenever the index is being maintained for more than a moment: the delta is sealed all the same."""
+    rows = 12_000
+    make_table(db, rows)
+    make_index(db)
+    db.execute("ALTER TABLE items SET (autovacuum_enabled = off); SET ruvector.background_maintenance = off")
+    db.execute("SET max_parallel_maintenance_workers = 0; SET ruvector.delta_limit = '1GB'")
+    add_rows(db, rows + 1, 2 * rows)
+    unsealed = "SELECT delta_rows FROM ruvector_index_stats('items_idx')"
+    assert db.value(unsealed) == rows
+    done = threading.Event()
+    vacuums = []
+
+    def vacuum() -> None:
+        with db.connect() as conn:
+            while not done.is_set():
+                busy = conn.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'page' AND relation = 'items_idx'::regclass")
+                if busy.fetchone() != (0,):
+                    vacuums.append(True)
+                    conn.execute(VACUUM)
+
+    thread = threading.Thread(target=vacuum)
+    thread.start()
+    try:
+        db.execute("SET ruvector.delta_limit = 64")
+        for number in range(200):
+            db.execute(f"DELETE FROM items WHERE id = {number + 1}")
+            # a page of the delta: whoever begins one sees to it
+            add_rows(db, 2 * rows + number * 50 + 1, 2 * rows + number * 50 + 50)
+            sealed = rows + (number + 1) * 50 - db.value(unsealed)
+            if sealed > 4000:
+                break
+    finally:
+        done.set()
+        thread.join()
+    assert sealed > 4000
+    assert len(vacuums) > 3
+    assert db.rows(CHECK) == []

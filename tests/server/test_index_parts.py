@@ -90,7 +90,7 @@ def test_a_segment_larger_than_memory_is_rewritten_in_parts(db: Database, method
 
 
 def test_segments_that_do_not_fit_together_are_rewritten_one_by_one(db: Database) -> None:
-    make(db, "ruhnsw", memory="14MB")
+    make(db, "ruhnsw", memory="9MB")
     db.execute("SET ruvector.background_maintenance = off; SET maintenance_work_mem = '9MB'")
     db.execute("DELETE FROM items WHERE id % 10 = 0")
     db.execute("VACUUM (INDEX_CLEANUP ON) items")
