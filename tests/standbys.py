@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -17,6 +19,14 @@ def base_backup(server: Server, folder: Path, *options: str) -> None:
         server.installation.program("pg_basebackup"), "-h", server.socket_dir, "-p", "5432", "-U", "postgres",
         "-D", folder / "data", "-c", "fast", *options,
     ])  # fmt: skip
+
+
+def make_standby(primary: Server, scratch: Path, settings: Mapping[str, str] | None = None) -> Server:
+    """A running standby that follows the primary; the caller stops it."""
+    folder = Path(tempfile.mkdtemp(prefix="standby-", dir=scratch))
+    base_backup(primary, folder, "-R", "-X", "stream")
+    assert not list((folder / "data").glob("pgsql_tmp_ruvector/*")), "images are left out of base backups"
+    return Server(primary.installation, folder, settings)
 
 
 def wait_for_replay(primary: Database, standby: psycopg.Connection[tuple[object, ...]]) -> None:

@@ -88,6 +88,28 @@ rv_search::emit_best(size_t want)
 	sort_found();
 }
 
+/* Their keys become those of the stored codes. Where these lie is not known before: they are asked for together. */
+void
+rv_search::read_stored(Entry *entries, size_t n)
+{
+	uint32_t	ids[32];
+	float		keys[32];
+
+	for (size_t i = 0; i < n; i += 32)
+	{
+		const size_t some = std::min<size_t>(32, n - i);
+
+		for (size_t j = 0; j < some; j++)
+		{
+			ids[j] = entries[i + j].node;
+			stored->prefetch(ids[j]);
+		}
+		stored->keys(ids, some, keys);
+		for (size_t j = 0; j < some; j++)
+			entries[i + j].key = keys[j];
+	}
+}
+
 void
 rv_search::sort_found()
 {
@@ -137,7 +159,7 @@ rv_search::next(rv_hit *out, uint32_t capacity, uint32_t *count, bool *batch_end
 		found.clear();
 		found_at = 0;
 		complete = mode == Mode::graph ? graph_batch(&more) : mode == Mode::lists ? lists_batch(&more) :
-			mode == Mode::flat ? flat_batch(&more) : range_batch(&more);
+			mode == Mode::flat ? flat_batch(&more) : mode == Mode::lowest ? lowest_batch(&more) : range_batch(&more);
 		if (!complete)
 		{
 			/* What a range search found until then may be handed out; others have nothing yet. */
@@ -257,7 +279,6 @@ coded_search(const rv_coded *rows, rv_element element, const rv_vector *vector, 
 	search->options.tombstones = nullptr;
 	search->options.admitted = 0;
 	search->options.by_vector = 0;
-	search->coded = true;
 	search->begin(element, vector, &rows->coder->model);
 	*out = search.release();
 	return RV_OK;
@@ -332,7 +353,7 @@ rv_coded_search_new(const rv_coded *rows, rv_element element, const rv_vector *q
 					rv_search **out, rv_error *error)
 {
 	*out = nullptr;
-	return guarded(error, [&] { return coded_search(rows, element, query, options, out, rv_search::Mode::flat, 0); });
+	return guarded(error, [&] { return coded_search(rows, element, query, options, out, rv_search::Mode::lowest, 0); });
 }
 
 rv_status

@@ -68,7 +68,7 @@ struct rv_scratch
 
 struct rv_search
 {
-	enum class Mode { graph, lists, flat, range };
+	enum class Mode { graph, lists, flat, lowest, range };
 
 	const rv_segment *segment = nullptr;
 	rv_segment	rows;			/* records that are in no segment, as one */
@@ -99,7 +99,6 @@ struct rv_search
 	uint32_t	next_node = 0;
 	uint32_t	next_slot = 0;	/* where only some are admitted */
 	bool		walked = false;	/* flat: what a walk has returned is marked as seen */
-	bool		coded = false;	/* flat, over records in no segment: each batch has a floor */
 
 	/* batches */
 	size_t		emitted = 0;	/* of the pool */
@@ -131,7 +130,6 @@ private:
 	bool		expanded_enough();
 	void		note_reached(rv::Rank rank);
 	bool		expand();
-	void		refine_pool();
 	void		leave_graph();
 	void		trim_ranking(size_t room);
 	size_t		few_nodes() const;
@@ -139,6 +137,7 @@ private:
 	void		refine_ranking();
 	void		emit_best(size_t want);
 	void		sort_found();
+	void		read_stored(rv::Entry *entries, size_t n);
 	void		emit_surely(size_t want);
 	uint32_t	admitted_nodes(uint32_t *nodes, uint32_t room);
 	void		read_nodes(const uint32_t *nodes, uint32_t n);

@@ -210,8 +210,6 @@ rv_search::flat_batch(bool *more)
 	const uint32_t nodes = segment->nodes();
 	uint32_t	ids[STEP];
 
-	if (coded)
-		return lowest_batch(more);
 	if (!in_batch)
 	{
 		goal = goal == 0 ? options.ef : 2 * goal;

@@ -262,32 +262,6 @@ rv_search::leave_graph()
 	mode = Mode::flat;
 }
 
-/* The keys of what was expanded since the last batch become those of the stored codes. */
-void
-rv_search::refine_pool()
-{
-	std::vector<Entry> &pool = scratch->pool;
-	uint32_t	ids[32];
-	float		keys[32];
-
-	stats.refined += pool.size() - refined;
-	while (traversal != nullptr && refined < pool.size())
-	{
-		const size_t n = std::min<size_t>(32, pool.size() - refined);
-
-		for (size_t j = 0; j < n; j++)
-		{
-			ids[j] = pool[refined + j].node;
-			stored->prefetch(ids[j]);
-		}
-		stored->keys(ids, n, keys);
-		for (size_t j = 0; j < n; j++)
-			pool[refined + j].key = keys[j];
-		refined += n;
-	}
-	refined = pool.size();
-}
-
 bool
 rv_search::graph_batch(bool *more)
 {
@@ -316,7 +290,10 @@ rv_search::graph_batch(bool *more)
 	if (!expand())
 		return false;
 
-	refine_pool();
+	if (traversal != nullptr)
+		read_stored(pool.data() + refined, pool.size() - refined);
+	stats.refined += pool.size() - refined;
+	refined = pool.size();
 	emit_best(goal > emitted ? goal - emitted : 0);
 	*more = emitted < pool.size() || !scratch->frontier.empty();
 	in_batch = false;

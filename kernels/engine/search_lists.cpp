@@ -93,26 +93,12 @@ rv_search::scan_list(uint32_t list, const Entry &fence, size_t room)
 void
 rv_search::refine_ranking()
 {
-	const std::vector<Entry> &ranking = scratch->ranking;
+	std::vector<Entry> &ranking = scratch->ranking;
 
-	for (size_t i = 0; i < ranking.size();)
-	{
-		uint32_t	ids[32];
-		float		keys[32];
-		const size_t step = std::min<size_t>(32, ranking.size() - i);
-
-		for (size_t j = 0; j < step; j++)
-		{
-			ids[j] = ranking[i + j].node;
-			stored->prefetch(ids[j]);
-		}
-		stored->keys(ids, step, keys);
-		for (size_t j = 0; j < step; j++)
-			scratch->pool.push_back({keys[j], ids[j]});
-		i += step;
-	}
+	read_stored(ranking.data(), ranking.size());
+	scratch->pool.insert(scratch->pool.end(), ranking.begin(), ranking.end());
 	stats.refined += ranking.size();
-	scratch->ranking.clear();
+	ranking.clear();
 }
 
 /* How many nodes the group has when they are so few that the stored codes of all are soon read; else 0. */

@@ -29,6 +29,7 @@
 #include "utils/tuplestore.h"
 
 #include "inspect.h"
+#include "keylist.h"
 
 #define MAX_REPORTS 100			/* of missing rows, of wrong keys, of wrong values */
 #define MAX_TRIES 10			/* on a standby, while replay changes the index */
@@ -44,9 +45,7 @@ typedef struct Check
 	Tuplestorestate *store;
 	TupleDesc	descriptor;
 	MemoryContext context;		/* of what is kept to the end */
-	uint64	   *keys;			/* of all live rows; sorted once complete */
-	Size		n_keys;
-	Size		capacity;
+	RvKeyList	rows;			/* all that live; sorted once complete */
 	RvDelta    *delta;			/* sorted by TID once read */
 	Size		missing;
 	Size		different;
@@ -68,18 +67,6 @@ report(Check *check, const char *where, const char *format,...)
 	values[0] = CStringGetTextDatum(where);
 	values[1] = CStringGetTextDatum(text);
 	tuplestore_putvalues(check->store, check->descriptor, values, nulls);
-}
-
-static void
-add_key(Check *check, uint64 key)
-{
-	if (check->n_keys == check->capacity)
-	{
-		check->capacity = Max(check->capacity * 2, 1024);
-		check->keys = check->keys == NULL ? MemoryContextAllocHuge(check->context, sizeof(uint64) * check->capacity) :
-			repalloc_huge(check->keys, sizeof(uint64) * check->capacity);
-	}
-	check->keys[check->n_keys++] = key;
 }
 
 static int
@@ -171,7 +158,7 @@ check_contents(Check *check, const RvSegmentEntry *entry, const char *where, con
 		tombstones = check_tombstones(check, entry, where);
 		for (uint32 slot = 0; slot < info.slots; slot++)
 			if (tombstones == NULL || (tombstones[slot / 64] >> (slot % 64) & 1) == 0)
-				add_key(check, rv_segment_key(segment, slot));
+				rv_keylist_add(&check->rows, rv_segment_key(segment, slot));
 	}
 }
 
@@ -257,7 +244,7 @@ check_delta(Check *check)
 			report(check, "delta", "row (%u,%u) has %u dimensions, not %u",
 				   ItemPointerGetBlockNumberNoCheck(&delta->items[i].tid),
 				   ItemPointerGetOffsetNumberNoCheck(&delta->items[i].tid), dims, check->meta->dims);
-		add_key(check, rv_key_of_tid(&delta->items[i].tid));
+		rv_keylist_add(&check->rows, rv_key_of_tid(&delta->items[i].tid));
 	}
 	if (delta->count > 1)
 		sort(delta->items, delta->count, sizeof(RvDeltaItem), compare_items);
@@ -289,20 +276,20 @@ check_keys(Check *check)
 	Buffer		buffer = InvalidBuffer;
 	Size		reports = 0;
 
-	if (check->n_keys > 1)
-		sort(check->keys, check->n_keys, sizeof(uint64), compare_keys);
-	for (Size i = 0; i < check->n_keys && reports < MAX_REPORTS; i++)
+	if (check->rows.count > 1)
+		sort(check->rows.keys, check->rows.count, sizeof(uint64), compare_keys);
+	for (Size i = 0; i < check->rows.count && reports < MAX_REPORTS; i++)
 	{
-		unsigned	block = (unsigned) (check->keys[i] >> 16);
-		unsigned	offset = (unsigned) (check->keys[i] & 0xFFFF);
+		unsigned	block = (unsigned) (check->rows.keys[i] >> 16);
+		unsigned	offset = (unsigned) (check->rows.keys[i] & 0xFFFF);
 
 		CHECK_FOR_INTERRUPTS();
-		if (check->keys[i] >> 48 != 0 || block >= blocks || offset == 0 || !is_in_use(check->heap, block, offset, &buffer))
+		if (check->rows.keys[i] >> 48 != 0 || block >= blocks || offset == 0 || !is_in_use(check->heap, block, offset, &buffer))
 		{
 			report(check, "keys", "row (%u,%u) is not in the table", block, offset);
 			reports++;
 		}
-		else if (i > 0 && check->keys[i] == check->keys[i - 1])
+		else if (i > 0 && check->rows.keys[i] == check->rows.keys[i - 1])
 		{
 			report(check, "keys", "row (%u,%u) is in the index more than once", block, offset);
 			reports++;
@@ -339,7 +326,7 @@ check_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	value = PG_DETOAST_DATUM(values[0]);
 	check->opclass->extract(value, &vector, &dims);
 	if (rv_vector_indexable(check->opclass, &vector) &&
-		(check->n_keys == 0 || bsearch_arg(&key, check->keys, check->n_keys, sizeof(uint64), compare_keys, NULL) == NULL) &&
+		(check->rows.count == 0 || bsearch_arg(&key, check->rows.keys, check->rows.count, sizeof(uint64), compare_keys, NULL) == NULL) &&
 		check->missing++ < MAX_REPORTS)
 		report(check, "table", "row (%u,%u) is not in the index", ItemPointerGetBlockNumber(tid),
 			   ItemPointerGetOffsetNumber(tid));
@@ -379,6 +366,7 @@ check_all(Check *check)
 	TableScanDesc scan;
 
 	check->context = CurrentMemoryContext;
+	check->rows.context = CurrentMemoryContext;
 	check->meta = rv_meta_read(check->index);
 	if (!check->index->rd_index->indisvalid)
 	{

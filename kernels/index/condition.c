@@ -88,10 +88,10 @@ fold(Node *node, Folding *folding)
 	}
 	else if (is_plain(node))
 	{
+		if (IsA(node, Const))
+			return node;
 		if (IsA(node, List) || contain_var_clause(node))
 			return expression_tree_mutator(node, fold, folding);
-		if (IsA(node, Const))
-			return copyObject(node);
 		return (Node *) value_of(folding->node, (Expr *) node);
 	}
 	folding->failed = true;

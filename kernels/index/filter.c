@@ -16,34 +16,21 @@
 #define KEY_PAGE(key) ((key) >> 16)
 
 static void
-add_key(RvFilter *filter, Size *capacity, uint64 key)
-{
-	if (filter->count == *capacity)
-	{
-		*capacity *= 2;
-		filter->keys = repalloc_huge(filter->keys, sizeof(uint64) * *capacity);
-	}
-	filter->keys[filter->count++] = key;
-}
-
-static void
-add_page(RvFilter *filter, Size *capacity, BlockNumber page, bool lossy, const OffsetNumber *offsets, int count)
+add_page(RvFilter *filter, BlockNumber page, bool lossy, const OffsetNumber *offsets, int count)
 {
 	if (lossy)
-		add_key(filter, capacity, (uint64) page << 16);
+		rv_keylist_add(filter, (uint64) page << 16);
 	else
 		for (int i = 0; i < count; i++)
-			add_key(filter, capacity, (uint64) page << 16 | offsets[i]);
+			rv_keylist_add(filter, (uint64) page << 16 | offsets[i]);
 }
 
 RvFilter *
 rv_filter_new(TIDBitmap *bitmap)
 {
 	RvFilter   *filter = palloc0(sizeof(RvFilter));
-	Size		capacity = 1024;
 
 	filter->context = CurrentMemoryContext;
-	filter->keys = palloc(sizeof(uint64) * capacity);
 	if (!tbm_is_empty(bitmap))
 	{
 #if PG_VERSION_NUM >= 180000
@@ -52,7 +39,7 @@ rv_filter_new(TIDBitmap *bitmap)
 		OffsetNumber offsets[TBM_MAX_TUPLES_PER_PAGE];
 
 		while (tbm_private_iterate(iterator, &page))
-			add_page(filter, &capacity, page.blockno, page.lossy, offsets,
+			add_page(filter, page.blockno, page.lossy, offsets,
 					 page.lossy ? 0 : tbm_extract_page_tuple(&page, offsets, TBM_MAX_TUPLES_PER_PAGE));
 		tbm_end_private_iterate(iterator);
 #else
@@ -60,7 +47,7 @@ rv_filter_new(TIDBitmap *bitmap)
 		TBMIterateResult *page;
 
 		while ((page = tbm_iterate(iterator)) != NULL)
-			add_page(filter, &capacity, page->blockno, page->ntuples < 0, page->offsets, page->ntuples);
+			add_page(filter, page->blockno, page->ntuples < 0, page->offsets, page->ntuples);
 		tbm_end_iterate(iterator);
 #endif
 	}

@@ -6,14 +6,10 @@
 #define RV_INDEX_FILTER_H
 
 #include "internal.h"
+#include "keylist.h"
 
 /* Ascending keys of rows. A key without a line (offset 0) stands for its whole page. */
-typedef struct RvFilter
-{
-	uint64	   *keys;
-	Size		count;
-	MemoryContext context;
-} RvFilter;
+typedef RvKeyList RvFilter;
 
 /* In the current memory context; the bitmap may be freed afterwards. */
 extern RvFilter *rv_filter_new(TIDBitmap *bitmap);

@@ -38,20 +38,8 @@ static void
 forget(RvKnownPart *part)
 {
 	memset(part->known, 0, sizeof(part->known));
-	part->count = 0;
+	part->passing.count = 0;
 	part->looked_at = 0;
-}
-
-static void
-add_key(RvKnownRows *rows, RvKnownPart *part, uint64 key)
-{
-	if (part->count == part->capacity)
-	{
-		part->capacity = Max(part->capacity * 2, 128);
-		part->keys = part->keys == NULL ? MemoryContextAlloc(rows->context, sizeof(uint64) * part->capacity) :
-			repalloc_huge(part->keys, sizeof(uint64) * part->capacity);
-	}
-	part->keys[part->count++] = key;
 }
 
 /* The rows of a page that are visible to everybody: the place that indexes know of each, and that of its tuple. */
@@ -101,7 +89,7 @@ read_page(Reading *reading, RvKnownPart *part, BlockNumber block)
 		ExecStoreBufferHeapTuple(&tuple, reading->slot, buffer);
 		node->context->ecxt_scantuple = reading->slot;
 		if (ExecQual(node->state->ps.qual, node->context))
-			add_key(reading->rows, part, (uint64) block << 16 | roots[i]);
+			rv_keylist_add(&part->passing, (uint64) block << 16 | roots[i]);
 		ResetExprContext(node->context);
 	}
 	ExecClearTuple(reading->slot);
@@ -154,7 +142,10 @@ read_parts(Reading *reading)
 	for (uint32 i = 0; i < n && reading->rows_left > 0 && reading->pages_left > 0; i++)
 	{
 		if (rows->parts[i] == NULL)
+		{
 			rows->parts[i] = MemoryContextAllocZero(rows->context, sizeof(RvKnownPart));
+			rows->parts[i]->passing.context = rows->context;
+		}
 		read_part(reading, rows->parts[i], i);
 	}
 }
@@ -227,7 +218,7 @@ add_part(RvFilter *filter, const RvKnownPart *part, const uint64 *known, uint32 
 {
 	uint64		first = (uint64) number * RV_MAP_PAGES;
 	Size		next = 0;
-	Size		count = known == NULL ? 0 : part->count;
+	Size		count = known == NULL ? 0 : part->passing.count;
 
 	for (BlockNumber page = 0; page < pages; page++)
 	{
@@ -241,14 +232,14 @@ add_part(RvFilter *filter, const RvKnownPart *part, const uint64 *known, uint32 
 		}
 		if ((word >> (page % RV_PAGES_A_WORD * BITS_PER_HEAPBLOCK) & 1) != 0)
 			continue;
-		while (next < count && part->keys[next] < key)
-			filter->keys[filter->count++] = part->keys[next++];
-		while (next < count && part->keys[next] >> 16 == first + page)
+		while (next < count && part->passing.keys[next] < key)
+			filter->keys[filter->count++] = part->passing.keys[next++];
+		while (next < count && part->passing.keys[next] >> 16 == first + page)
 			next++;
 		filter->keys[filter->count++] = key;
 	}
 	while (next < count)
-		filter->keys[filter->count++] = part->keys[next++];
+		filter->keys[filter->count++] = part->passing.keys[next++];
 }
 
 RvKnownNow
@@ -262,7 +253,7 @@ rv_known_rows_now(RvKnownRows *rows, Relation heap, BlockNumber blocks)
 		RvKnownPart *part = i < rows->n_parts ? rows->parts[i] : NULL;
 
 		now.pages[i] = still_known(part, heap, i, pages_of(i, blocks), &now.others);
-		now.most_keys += now.pages[i] == NULL ? 0 : part->count;
+		now.most_keys += now.pages[i] == NULL ? 0 : part->passing.count;
 	}
 	now.most_keys += now.others;
 	return now;

@@ -15,9 +15,7 @@ typedef struct RvKnownPart
 	BlockNumber looked_at;		/* pages, from its first one */
 	XLogRecPtr	lsn;
 	uint64		known[RV_MAP_WORDS];	/* pages whose rows are known, as in the map */
-	uint64	   *keys;			/* of the rows that pass, ascending */
-	Size		count;
-	Size		capacity;
+	RvKeyList	passing;		/* rows, ascending */
 } RvKnownPart;
 
 typedef struct RvKnownRows

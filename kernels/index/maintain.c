@@ -184,6 +184,12 @@ smallest_left(const Task *plan)
 	return best;
 }
 
+static bool
+may_be_made(const Task *plan, Load load)
+{
+	return load.rows <= plan->most_rows && fits(plan->meta, load);
+}
+
 static void
 choose(Task *plan)
 {
@@ -200,8 +206,7 @@ choose(Task *plan)
 	{
 		const RvSegmentEntry *entry = &plan->meta->segments[s];
 
-		if ((all ? entry->dead > 0 : is_mostly_dead(entry) && load.rows + live(entry) <= plan->most_rows) &&
-			fits(plan->meta, with_segment(load, entry)))
+		if ((all ? entry->dead > 0 : is_mostly_dead(entry)) && may_be_made(plan, with_segment(load, entry)))
 		{
 			plan->merge[s] = true;
 			plan->n_merge++;
@@ -215,9 +220,9 @@ choose(Task *plan)
 		/* the meta page has room for so many: better more memory for once than no place for a new segment */
 		if (!plan->seal || plan->meta->n_segments - plan->n_merge < RV_MAX_SEGMENTS)
 		{
-			if (!all && (live(entry) > load.rows || load.rows + live(entry) > plan->most_rows))
+			if (!all && live(entry) > load.rows)
 				break;
-			if (!fits(plan->meta, with_segment(load, entry)))
+			if (!may_be_made(plan, with_segment(load, entry)))
 				break;
 		}
 		plan->merge[i] = true;
@@ -445,7 +450,7 @@ replace(Task *plan, const RvSegmentEntry *entry, RvMaintenance *result)
 	meta->n_segments = kept;
 	meta->maintained_at = GetCurrentTimestamp();
 	/* nobody was in a hurry: the next round may be larger again */
-	meta->most_rows = (plan->flags & RV_MAINTAIN_ALL) != 0 || plan->most_rows >= rows_of(meta) ? 0 : 2 * plan->most_rows;
+	meta->most_rows = plan->most_rows >= rows_of(meta) ? 0 : 2 * plan->most_rows;
 	rv_meta_replace(plan->index, meta, plan->seal ? plan->cut.new_head : InvalidBlockNumber,
 					plan->seal ? plan->cut.pages : 0);
 

@@ -4,8 +4,7 @@
  *
  * The engine gives every row whose lower bound is not above the radius, and none that belongs is missing. Where the
  * upper bound is inside, the row is one; only for those in between the distance is computed from the heap, or from the value
- * where that is in the delta. Rows are
- * returned in the order of their heap pages, so that each page is visited once.
+ * where that is in the delta. Rows are returned in the order of their heap pages, so that each page is visited once.
  *
  * A bitmap scan gets the same rows. It may be asked what the index cannot answer: whatever is in the table, or what is
  * within a radius of NaN where rows without a distance (zero vectors under cosine), which are of that distance, have no
@@ -25,26 +24,6 @@
 #define HITS_A_CALL 256
 #define COSINE_MAX 2
 
-typedef struct Collected
-{
-	MemoryContext context;
-	uint64	   *keys;
-	Size		count;
-	Size		capacity;
-} Collected;
-
-static void
-collect(Collected *list, uint64 key)
-{
-	if (list->count == list->capacity)
-	{
-		list->capacity = Max(list->capacity * 2, 1024);
-		list->keys = list->keys == NULL ? MemoryContextAllocHuge(list->context, sizeof(uint64) * list->capacity) :
-			repalloc_huge(list->keys, sizeof(uint64) * list->capacity);
-	}
-	list->keys[list->count++] = key;
-}
-
 static int
 compare_keys(const void *a, const void *b)
 {
@@ -55,14 +34,14 @@ compare_keys(const void *a, const void *b)
 }
 
 static void
-sort(Collected *list)
+sort(RvKeyList *list)
 {
 	if (list->count > 1)
 		qsort(list->keys, list->count, sizeof(uint64), compare_keys);
 }
 
 static void
-collect_stream(IndexScanDesc scan, RvStream *stream, Collected *inside, Collected *undecided)
+collect_stream(IndexScanDesc scan, RvStream *stream, RvKeyList *inside, RvKeyList *undecided)
 {
 	RvScan	   *state = scan->opaque;
 
@@ -80,9 +59,9 @@ collect_stream(IndexScanDesc scan, RvStream *stream, Collected *inside, Collecte
 			bool		certain = known && rv_range_contains(state->range, hits[i].upper);
 
 			if (certain || stream->segment != NULL)
-				collect(certain ? inside : undecided, hits[i].key);
+				rv_keylist_add(certain ? inside : undecided, hits[i].key);
 			else if (rv_range_contains(state->range, rv_scan_delta_distance(state, hits[i].slot)))
-				collect(inside, hits[i].key);
+				rv_keylist_add(inside, hits[i].key);
 		}
 		if (stream->segment != NULL)
 			state->stats.candidates += count;
@@ -92,7 +71,7 @@ collect_stream(IndexScanDesc scan, RvStream *stream, Collected *inside, Collecte
 }
 
 static void
-collect_delta(RvScan *state, Collected *inside)
+collect_delta(RvScan *state, RvKeyList *inside)
 {
 	const RvDelta *delta = state->view->delta;
 
@@ -103,7 +82,7 @@ collect_delta(RvScan *state, Collected *inside)
 		if ((i & 1023) == 0)
 			CHECK_FOR_INTERRUPTS();
 		if (rv_range_contains(state->range, distance))
-			collect(inside, rv_key_of_tid(&delta->items[i].tid));
+			rv_keylist_add(inside, rv_key_of_tid(&delta->items[i].tid));
 	}
 }
 
@@ -111,8 +90,8 @@ void
 rv_range_collect(IndexScanDesc scan)
 {
 	RvScan	   *state = scan->opaque;
-	Collected	inside = {.context = state->context};
-	Collected	undecided = {.context = state->context};
+	RvKeyList	inside = {.context = state->context};
+	RvKeyList	undecided = {.context = state->context};
 
 	if (state->all_equal)
 	{
@@ -125,7 +104,7 @@ rv_range_collect(IndexScanDesc scan)
 
 			for (uint32 slot = 0; slot < segment->entry.slots; slot++)
 				if (segment->tombstones == NULL || (segment->tombstones[slot / 64] >> (slot % 64) & 1) == 0)
-					collect(&inside, rv_segment_key(segment->image->segment, slot));
+					rv_keylist_add(&inside, rv_segment_key(segment->image->segment, slot));
 		}
 	}
 	else
@@ -143,7 +122,7 @@ rv_range_collect(IndexScanDesc scan)
 		{
 			state->stats.exact++;
 			if (rv_range_contains(state->range, distance))
-				collect(&inside, undecided.keys[i]);
+				rv_keylist_add(&inside, undecided.keys[i]);
 		}
 	}
 	collect_delta(state, &inside);

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 from harness import Database, Server
-from index_tables import add_rows, make_index, make_table
-from standbys import base_backup, wait_for_replay
+from index_tables import add_rows, heap_only, index_only, make_index, make_table
+from standbys import make_standby, wait_for_replay
 
 ROWS = 3000
 USED = "Rows of Cached Filter: "
@@ -34,11 +33,13 @@ def items(db: Database) -> Database:
 
 
 def by_index(db: Database) -> None:
-    db.execute("SET enable_seqscan = off; SET enable_sort = off; SET enable_indexscan = on")
+    index_only(db)
+    db.execute("SET enable_sort = off")
 
 
 def from_heap(db: Database) -> None:
-    db.execute("SET enable_seqscan = on; SET enable_sort = on; SET enable_indexscan = off")
+    heap_only(db)
+    db.execute("SET enable_sort = on")
 
 
 def near(number: int) -> str:
@@ -345,9 +346,7 @@ def test_a_standby_learns(new_cluster: Callable[..., Server], scratch: Path) -> 
     make_table(db, ROWS)
     make_index(db)
     db.execute("VACUUM ANALYZE items")
-    folder = Path(tempfile.mkdtemp(prefix="standby-", dir=scratch))
-    base_backup(primary, folder, "-R", "-X", "stream")
-    standby = Server(primary.installation, folder)
+    standby = make_standby(primary, scratch)
     try:
         copy = Database(standby, db.name)
         copy.execute("SET ruvector.ef_search = 200")

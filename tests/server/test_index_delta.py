@@ -52,6 +52,14 @@ def scan_often(db: Database, operator: str, type_: str = "ruvector") -> int:
     return cache_bytes(db) - before
 
 
+def make_coded_rows(db: Database) -> None:
+    """ROWS of them, all in the delta, with codes."""
+    make_table(db, 0, dims=DIMS)
+    make_index(db)
+    add_rows(db, 1, ROWS, dims=DIMS)
+    scan_often(db, "<->")
+
+
 def assert_as_the_heap(
     db: Database, operator: str, limits: tuple[int, ...] = (1, 10, 100, 10000), every: int = 97
 ) -> None:
@@ -199,10 +207,7 @@ def test_rows_come_and_go(unsealed: Database) -> None:
 def test_an_open_cursor_keeps_its_codes(unsealed: Database) -> None:
     """The codes outgrow their room while a scan is in the middle of them."""
     db = unsealed
-    make_table(db, 0, dims=DIMS)
-    make_index(db)
-    add_rows(db, 1, ROWS, dims=DIMS)
-    scan_often(db, "<->")
+    make_coded_rows(db)
     q = db.value("SELECT embedding FROM items WHERE id = 300")
     heap_only(db)
     truth = db.column("SELECT embedding <-> %s FROM items ORDER BY 1", (q,))
@@ -221,10 +226,7 @@ def test_an_open_cursor_keeps_its_codes(unsealed: Database) -> None:
 def test_bounds_of_a_scan_are_not_for_the_delta(unsealed: Database) -> None:
     """Its rows are all returned, with codes as without."""
     db = unsealed
-    make_table(db, 0, dims=DIMS)
-    make_index(db)
-    add_rows(db, 1, ROWS, dims=DIMS)
-    scan_often(db, "<->")
+    make_coded_rows(db)
     everything = "SELECT id FROM items ORDER BY embedding <-> (SELECT embedding FROM items WHERE id = 7)"
     for setting in ("iterative_scan = off", "max_scan_tuples = 1", "iterative_scan = relaxed_order"):
         db.execute(f"SET ruvector.{setting}")

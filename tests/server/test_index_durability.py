@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from harness import Database, Server
 from index_tables import add_rows, compare, index_only, make_index, make_table
+from standbys import make_standby, wait_for_replay
 
 RECALL = 0.95  # as in test_index_search.py
 
@@ -310,25 +311,13 @@ def test_images_of_dropped_indexes_are_swept(new_cluster: Callable[..., Server])
     db.close()
 
 
-def backup(server: Server, folder: Path) -> None:
-    server.account.own(folder)
-    server.account.run([
-        server.installation.program("pg_basebackup"), "-h", server.socket_dir, "-p", "5432", "-U", "postgres",
-        "-D", folder / "data", "-R", "-X", "stream", "-c", "fast",
-    ])  # fmt: skip
-
-
 @pytest.mark.core
 def test_a_replica_answers_the_same_and_is_promoted(new_cluster: Callable[..., Server], scratch: Path) -> None:
     primary = new_cluster()
     db = primary.database()
     make_table(db, 1000)
     make_index(db)
-    folder = Path(tempfile.mkdtemp(prefix="replica-", dir=scratch))
-    folder.chmod(0o755)
-    backup(primary, folder)
-    assert not list((folder / "data").glob("pgsql_tmp_ruvector/*")), "images are left out of base backups"
-    replica = Server(primary.installation, folder, {"hot_standby": "on"})
+    replica = make_standby(primary, scratch, {"hot_standby": "on"})
     try:
         copy = Database(replica, db.name)
         assert [nearest(copy, ident) for ident in range(1, 20)] == [nearest(db, ident) for ident in range(1, 20)]
@@ -341,11 +330,7 @@ def test_a_replica_answers_the_same_and_is_promoted(new_cluster: Callable[..., S
             db.execute("SELECT ruvector_index_maintenance('items_idx')")
             nearest(copy, 6)
         db.execute("INSERT INTO items (embedding) SELECT embedding FROM items ORDER BY id LIMIT 10")
-        position = db.value("SELECT pg_current_wal_lsn()")
-        end = time.monotonic() + 30
-        while not copy.value("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (position,)):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        wait_for_replay(db, copy.conn)
         ids = db.column("SELECT id FROM items WHERE id % 40 = 6")
         assert [nearest(copy, ident) for ident in ids] == [nearest(db, ident) for ident in ids]
         assert_index_has_every_row(copy)

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from harness import Database, Server
 from index_tables import add_rows, index_only, make_index, make_table
-from standbys import base_backup, wait_for_replay
+from standbys import base_backup, make_standby, wait_for_replay
 
 CHECK = "SELECT * FROM ruvector_index_check('items_idx')"
 
@@ -26,9 +26,7 @@ def test_scans_of_a_standby_while_the_primary_maintains(new_cluster: Callable[..
     db = primary.database()
     make_table(db, 600, dims=16)
     make_index(db)
-    folder = Path(tempfile.mkdtemp(prefix="standby-", dir=scratch))
-    base_backup(primary, folder, "-R", "-X", "stream")
-    standby = Server(primary.installation, folder, {"hot_standby_feedback": "on", "max_standby_streaming_delay": "-1"})
+    standby = make_standby(primary, scratch, {"hot_standby_feedback": "on", "max_standby_streaming_delay": "-1"})
     failures: list[str] = []
     done = threading.Event()
 
@@ -96,9 +94,7 @@ def test_a_standby_that_cancels_its_scans(new_cluster: Callable[..., Server], sc
     db = primary.database()
     make_table(db, 600, dims=16)
     make_index(db)
-    folder = Path(tempfile.mkdtemp(prefix="standby-", dir=scratch))
-    base_backup(primary, folder, "-R", "-X", "stream")
-    standby = Server(primary.installation, folder, {"hot_standby_feedback": "off", "max_standby_streaming_delay": "50ms"})
+    standby = make_standby(primary, scratch, {"hot_standby_feedback": "off", "max_standby_streaming_delay": "50ms"})
     nearest = "embedding <-> (SELECT embedding FROM items ORDER BY id LIMIT 1)"
     failures: list[str] = []
     right = {"order": 0, "cursor": 0, "radius": 0}
